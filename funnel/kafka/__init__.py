@@ -1,0 +1,1 @@
+"""Kafka behind a few small wrappers that take away the client's unsafe defaults. The only place that knows aiokafka."""

@@ -1,0 +1,168 @@
+"""The only consumer: partitions and offsets come from our own position rows, never from a consumer group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, RecordTooLargeError
+
+from funnel.envelope import Headers
+from funnel.errors import FunnelError
+from funnel.settings import Settings
+
+# Upper bound of how long the broker holds a fetch that found nothing. A partition that was not part of a held fetch
+# has to wait for it, so this bounds the latency added by idle partitions.
+FETCH_WAIT_MS = 20
+PARTITION_FETCH_BYTES = 2 * 1024 * 1024
+START_SECONDS = 15.0
+REQUEST_TIMEOUT_MS = 10_000
+
+Partition = tuple[str, int]  # logical topic and partition number
+
+
+class KafkaAway(FunnelError):
+    """Kafka did not answer, or answered with an error that may pass."""
+
+
+class OutOfRange(FunnelError):
+    """The log does not hold the offset asked for."""
+
+    def __init__(self, partitions: Sequence[Partition]) -> None:
+        super().__init__(f"The log does not hold the next offset of {partitions}.")
+        self.partitions = tuple(partitions)
+
+
+class Record(Protocol):
+    """A record as the client gives it (its own fields, not ours, so that none is copied)."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+class Consumer:
+    """Reads assigned partitions in order from given offsets. Topics are named without the deployment's prefix."""
+
+    def __init__(self, settings: Settings, client: str, *, group: str | None = None) -> None:
+        """`group` is needed for `report` only: its coordinator must not stand between records and their reader."""
+        self._prefix = settings.topic_prefix
+        self._client = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            client_id=f"funnel-{client}",
+            group_id=settings.topic_prefix + group if group else None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            check_crcs=True,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            metadata_max_age_ms=30_000,
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaAway."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._client.start()
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self.stop()
+            raise KafkaAway(f"Kafka cannot be reached ({error!r}).") from error
+
+    async def stop(self) -> None:
+        """Close; never raises for a broker that is away."""
+        try:
+            async with asyncio.timeout(5):
+                await self._client.stop()
+        except (KafkaError, TimeoutError, OSError):
+            return
+
+    def assign(self, offsets: Mapping[Partition, int]) -> None:
+        """Read exactly these partitions, each from the given offset."""
+        self._client.assign([self._physical(p) for p in offsets])
+        for partition, offset in offsets.items():
+            self._client.seek(self._physical(partition), offset)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Read on from `offset`; what was fetched before is dropped."""
+        self._client.seek(self._physical(partition), offset)
+
+    async def poll(self, max_records: int, timeout_seconds: float) -> dict[Partition, Sequence[Record]]:
+        """Records per partition, in offset order; empty when none came within the time.
+
+        Raises OutOfRange (the position lies outside the log) and KafkaAway.
+        """
+        try:
+            found = await self._client.getmany(timeout_ms=int(timeout_seconds * 1000), max_records=max_records)
+        except OffsetOutOfRangeError as error:
+            raise OutOfRange([self._logical(tp) for tp in error.args[0]]) from error
+        except RecordTooLargeError as error:
+            raise FunnelError(f"A record is larger than the consumer can read ({error}).") from error
+        except (KafkaError, OSError) as error:
+            raise KafkaAway(f"Kafka does not give records ({error!r}).") from error
+        return {self._logical(tp): records for tp, records in found.items()}
+
+    async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
+        """First offset in the log and offset after the last committed record, per partition. Raises KafkaAway."""
+        physical = [self._physical(p) for p in partitions]
+        if not physical:
+            return {}
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+                begin, end = await asyncio.gather(
+                    self._client.beginning_offsets(physical), self._client.end_offsets(physical)
+                )
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise KafkaAway(f"Kafka does not tell its offsets ({error!r}).") from error
+        return {self._logical(tp): (begin[tp], end[tp]) for tp in physical}
+
+    async def position(self, partition: Partition) -> int:
+        """The offset that `poll` gives next, past records that are not shown (control records). Raises KafkaAway."""
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+                return int(await self._client.position(self._physical(partition)))
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise KafkaAway(f"Kafka does not tell the position ({error!r}).") from error
+
+    async def partitions(self, topics: Sequence[str]) -> list[Partition]:
+        """All partitions of `topics` that exist now. Raises KafkaAway."""
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+                known = await self._client._client.fetch_all_metadata()
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise KafkaAway(f"Kafka does not tell its topics ({error!r}).") from error
+        return [(t, n) for t in topics for n in sorted(known.partitions_for_topic(self._prefix + t) or ())]
+
+    async def report(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit offsets to Kafka for lag tools and autoscalers; nothing of ours ever reads them. Raises KafkaAway."""
+        physical = {self._physical(p): offset for p, offset in offsets.items()}
+        if not physical:
+            return
+        if self._client.assignment() != physical.keys():
+            self._client.assign(list(physical))
+            self._client.pause(*physical)
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+                await self._client.commit(physical)
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise KafkaAway(f"Kafka does not take the offsets ({error!r}).") from error
+
+    def _physical(self, partition: Partition) -> TopicPartition:
+        return TopicPartition(self._prefix + partition[0], partition[1])
+
+    def _logical(self, partition: TopicPartition) -> Partition:
+        return partition.topic.removeprefix(self._prefix), partition.partition

@@ -1,0 +1,194 @@
+"""Connections and transactions. Every driver error leaves here as one of three: away, conflict or bad data."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import msgspec
+from asyncpg.connect_utils import SessionAttribute
+
+from funnel.errors import BadData, Conflict, DatabaseAway, FunnelError
+
+Row = Mapping[str, Any]
+
+# A session that stops talking inside a transaction holds row locks; after this long the server ends it, which is
+# what lets a take-over proceed past a frozen owner. As long as a lease, so that neither outlives the other by much.
+IDLE_IN_TRANSACTION_SECONDS = 3
+LOCK_TIMEOUT_SECONDS = 10
+STATEMENT_TIMEOUT_SECONDS = 30
+CONNECT_TIMEOUT_SECONDS = 5
+
+_SESSION = {
+    "timezone": "UTC",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+    "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",
+    "jit": "off",  # statements here are short; compiling them costs more than running them
+}
+# A deadline must not interrupt COMMIT: a cancel while waiting for the standby leaves it committed but unproved.
+_COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
+
+# 25006: this server was demoted to read-only, so the connection points at the wrong one.
+_AWAY = ("08", "57", "53", "25006", "25P03", "58")
+_CONFLICT = ("40001", "40P01", "55P03")
+_BAD_DATA = ("22", "23", "54")
+
+_encoder = msgspec.json.Encoder()
+
+
+class Transaction:
+    """One open transaction. Statements run one after another on its connection."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: asyncpg.Connection[Any]) -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *args: object) -> list[Row]:
+        """All rows of the statement."""
+        rows: list[Row] = await self._connection.fetch(sql, *args)
+        return rows
+
+    async def fetch_one(self, sql: str, *args: object) -> Row | None:
+        """The first row, or None."""
+        row: Row | None = await self._connection.fetchrow(sql, *args)
+        return row
+
+    async def fetch_value(self, sql: str, *args: object) -> Any:
+        """The first column of the first row, or None."""
+        return await self._connection.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: object) -> str:
+        """Run the statement for its effect; returns the command tag, such as `INSERT 0 3`."""
+        return await self._connection.execute(sql, *args)
+
+    async def copy(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Append `rows` to `table` in order: a third of the cost of INSERT with arrays, where no conflict can arise."""
+        await self._connection.copy_records_to_table(table, columns=list(columns), records=rows)
+
+
+class Database:
+    """A few connections to one service's schema. Connections that saw an unexpected error are closed, not reused."""
+
+    def __init__(self, dsn: str, settings: Mapping[str, str], size: int) -> None:
+        self._dsn = dsn
+        self._settings = dict(settings)
+        self._size = size
+        self._idle: list[asyncpg.Connection[Any]] = []
+
+    @classmethod
+    async def open(
+        cls, dsn: str, *, schema: str, application_name: str, size: int = 4, durable: bool = True
+    ) -> Database:
+        """Connect once to see that the server answers.
+
+        Keeps up to `size` idle connections. `durable=False`: COMMIT does not wait for the log, for facts that can be
+        found again. Raises DatabaseAway when the server cannot be reached.
+        """
+        settings = {**_SESSION, "search_path": schema, "application_name": application_name}
+        if not durable:
+            settings["synchronous_commit"] = "off"
+        database = cls(dsn, settings, size)
+        database._idle.append(await database._connect())
+        return database
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction, commit it when the block ends, roll it back when the block raises.
+
+        Raises DatabaseAway (after COMMIT was sent its fate is unknown: re-read what it would have changed),
+        Conflict (nothing happened, redo it), BadData (nothing happened, redoing it fails again).
+        """
+        async with self._borrowed() as connection:
+            await connection.execute("BEGIN")
+            yield Transaction(connection)
+            await connection.execute(_COMMIT)
+
+    async def fetch(self, sql: str, *args: object) -> list[Row]:
+        """All rows of one statement, which is a transaction of its own. Raises as `transaction` does."""
+        async with self._borrowed() as connection:
+            return await Transaction(connection).fetch(sql, *args)
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+        connection = self._idle.pop() if self._idle else await self._connect()
+        healthy = False
+        try:
+            yield connection
+            healthy = True
+        except BaseException as error:
+            healthy = await _roll_back(connection, error)
+            if (known := translate(error)) is not None:
+                raise known from error
+            raise
+        finally:
+            if healthy and len(self._idle) < self._size and not connection.is_closed():
+                self._idle.append(connection)
+            else:
+                connection.terminate()
+
+    async def dedicated(self) -> asyncpg.Connection[Any]:
+        """A connection of the caller's own (LISTEN); the caller closes it. Raises DatabaseAway."""
+        return await self._connect()
+
+    async def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            await self._idle.pop().close(timeout=CONNECT_TIMEOUT_SECONDS)
+
+    async def _connect(self) -> asyncpg.Connection[Any]:
+        try:
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(
+                self._dsn,
+                server_settings=self._settings,
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                target_session_attrs=SessionAttribute.read_write,
+            )
+            await connection.set_type_codec(
+                "jsonb",
+                schema="pg_catalog",
+                encoder=lambda value: _encoder.encode(value).decode(),
+                decoder=msgspec.json.decode,
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise DatabaseAway(f"Postgres cannot be reached ({type(error).__name__}: {error}).") from error
+        return connection
+
+
+async def _roll_back(connection: asyncpg.Connection[Any], error: BaseException) -> bool:
+    """Leave the connection clean; False when it cannot be trusted any more."""
+    if connection.is_closed() or not isinstance(error, Exception) or isinstance(translate(error), DatabaseAway):
+        return False
+    try:
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+    return True
+
+
+def translate(error: BaseException) -> FunnelError | None:
+    """The product's name for a driver error, or None when it is not one of the three."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        if state.startswith(_CONFLICT):
+            return Conflict(f"The transaction met another one ({state}: {error}).")
+        if state.startswith(_AWAY):
+            return DatabaseAway(f"Postgres ended the connection ({state}: {error}).")
+        if state.startswith(_BAD_DATA):
+            return BadData(f"Postgres refused a value ({state}: {error}).")
+        return None
+    if isinstance(error, UnicodeEncodeError) or (
+        isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+    ):
+        return BadData(f"A value cannot be sent to Postgres ({error}).")
+    if isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
+        return DatabaseAway(f"The connection to Postgres broke ({type(error).__name__}: {error}).")
+    return None
