@@ -1,0 +1,268 @@
+"""How a service process lives: start, serve HTTP beside its workers, stop cleanly, or leave loudly with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from funnel.clock import Clock, SystemClock
+from funnel.errors import FunnelError
+from funnel.kafka.checks import assert_c_extension, assert_replicated
+from funnel.kafka.consumer import Consumer
+from funnel.kafka.producer import Producer
+from funnel.postgres import Database, Listener
+from funnel.postgres.checks import assert_durable
+from funnel.settings import Settings
+from funnel.spine.leases import LeaseKeeper
+from funnel.spine.loop import ConsumerLoop
+from funnel.spine.model import AnyHandler
+from funnel.spine.observer import Observer
+from funnel.spine.relay import LEASE_NAME, Relay
+from funnel.telemetry import LEASES_HELD
+
+DRAIN_SECONDS = 10
+EXIT_LOUD = 1
+
+log = structlog.get_logger(__name__)
+
+
+class Worker(Protocol):
+    """Work that goes on beside HTTP. Returns soon after `stop` is set; raising ends the process loudly."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A built service: what it serves and what it does. `build` functions yield it and close it afterwards."""
+
+    name: str
+    http: ASGIApp
+    workers: Sequence[Worker]
+    host: str
+    port: int
+
+
+Build = Callable[[Settings], AbstractAsyncContextManager[Application]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spine:
+    """The shared machinery of one service process, opened and connected."""
+
+    settings: Settings
+    database: Database
+    keeper: LeaseKeeper
+    loop: ConsumerLoop
+    observer: Observer
+    relay: Relay | None
+    workers: Sequence[Worker]
+
+    def holds(self, name: str) -> bool:
+        """Whether this replica holds the named duty that was asked for at start."""
+        return self.keeper.holds(f"#{name}")
+
+    def wake_relay(self) -> None:
+        """Rows were added to the outbox outside the consumer loop."""
+        if self.relay is not None:
+            self.relay.wake()
+
+    async def ready(self) -> Mapping[str, str]:
+        """The checks that fail now, by name."""
+        problems = self.loop.problems()
+        if self.keeper.away_since is not None:
+            problems["postgres"] = "Postgres does not answer."
+        if self.relay is not None and (trouble := self.relay.ready()):
+            problems["relay"] = trouble
+        return problems
+
+
+@asynccontextmanager
+async def spine(
+    settings: Settings,
+    handler: AnyHandler,
+    *,
+    publishes: bool = True,
+    duties: Sequence[str] = (),
+    clock: Clock | None = None,
+) -> AsyncIterator[Spine]:
+    """Connect everything `handler` needs; `duties` are names of which one replica at a time holds each.
+
+    Raises UnsafeSettings, DatabaseAway or KafkaAway. Leases are handed over at the end.
+    """
+    assert_c_extension()
+    name = handler.name
+    label = f"funnel-{name}/{settings.replica}"
+    database = await Database.open(settings.postgres_dsn, schema=name, application_name=label)
+    relay_database = await Database.open(
+        settings.postgres_dsn, schema=name, application_name=f"{label} relay", size=1, durable=False
+    )
+    producer = await Producer.open(settings, client_id=f"funnel-{name}") if publishes else None
+    keeper = LeaseKeeper(database, settings.replica)
+    try:
+        await assert_durable(database, waive_replication=settings.waive_replication)
+        await assert_replicated(settings, list(handler.decoders))
+        await keeper.add([(f"#{duty}", 0) for duty in duties] + ([(LEASE_NAME, 0)] if publishes else []))
+        yield _assemble(settings, handler, database, relay_database, producer, keeper, clock or SystemClock())
+    finally:
+        await keeper.release()
+        if producer is not None:
+            await producer.close()
+        await relay_database.close()
+        await database.close()
+
+
+def _assemble(
+    settings: Settings,
+    handler: AnyHandler,
+    database: Database,
+    relay_database: Database,
+    producer: Producer | None,
+    keeper: LeaseKeeper,
+    clock: Clock,
+) -> Spine:
+    name = handler.name
+    relay = Relay(settings, name, relay_database, keeper, producer) if producer is not None else None
+    loop = ConsumerLoop(
+        handler,
+        database,
+        keeper,
+        lambda: Consumer(settings, name),
+        clock,
+        relay.wake if relay is not None else lambda: None,
+        lambda: keeper.holds(LEASE_NAME),
+    )
+    observer = Observer(
+        handler,
+        keeper,
+        lambda: loop.cursors,
+        lambda: Consumer(settings, f"{name}-observer", group=f"funnel-{name}"),
+        clock,
+    )
+    channels = {f"{name}_leases": keeper.wake}
+    if relay is not None:
+        channels[f"{name}_outbox"] = relay.wake
+    keeper.watch(lambda: LEASES_HELD.labels(service=name).set(len(keeper.held)))
+    workers: list[Worker] = [keeper, Listener(database, channels), loop, observer]
+    if relay is not None:
+        workers.append(relay)
+    return Spine(settings, database, keeper, loop, observer, relay, workers)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handling: the process has one place that decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(application: Application, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set or a worker fails; then finish what is in flight within `DRAIN_SECONDS`.
+
+    Raises what the worker raised, or FunnelError when the port is taken.
+    """
+    sock = _bind(application)
+    config = uvicorn.Config(
+        application.http, access_log=False, log_config=None, timeout_graceful_shutdown=DRAIN_SECONDS, lifespan="off"
+    )
+    server = _Server(config)
+    http = asyncio.create_task(server.serve(sockets=[sock]), name="http")
+    workers = [asyncio.create_task(worker.run(stop), name=worker.name) for worker in application.workers]
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    log.info("serving", service=application.name, host=application.host, port=application.port)
+    try:
+        await asyncio.wait([stopping, http, *workers], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        server.should_exit = True
+        stopping.cancel()
+        await _finish([http, *workers])
+        sock.close()
+    log.info("stopped", service=application.name)
+
+
+async def _finish(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Let the tasks end, cancel the slow ones, raise the first failure."""
+    _, slow = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+    for task in slow:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+def _bind(application: Application) -> socket.socket:
+    try:
+        return socket.create_server((application.host, application.port), backlog=2048)
+    except OSError as error:
+        raise FunnelError(
+            f"Port {application.port} on {application.host} cannot be used ({error.strerror}): "
+            f"stop what uses it or set FUNNEL_{application.name.upper()}_PORT."
+        ) from error
+
+
+def run(build: Build) -> None:
+    """The whole life of a service process; exits 0 after a clean stop, 1 with a reason otherwise."""
+    settings = Settings()
+    configure_logging(settings.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_live(build, settings))
+    except FunnelError as error:
+        leave(str(error))
+    except Exception as error:
+        log.exception("crashed")
+        leave(f"{type(error).__name__}: {error}")
+
+
+async def _live(build: Build, settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with build(settings) as application:
+        await serve(application, stop)
+
+
+def leave(reason: str) -> None:
+    """End the process loudly: the reason goes to stderr and to the file the supervisor named."""
+    sys.stderr.write(f"{reason}\n")
+    if target := os.environ.get("FUNNEL_REASON_FILE"):
+        with contextlib.suppress(OSError):
+            Path(target).write_text(reason, encoding="utf-8")
+    sys.exit(EXIT_LOUD)
+
+
+def configure_logging(level: str) -> None:
+    """One JSON object per line on stderr."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")

@@ -1,0 +1,10 @@
+"""The spine's tables: position, inbox, outbox, relay_position, quarantine."""
+
+from funnel.postgres.migrate import run_sql_beside
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    run_sql_beside(__file__)
