@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -37,6 +38,7 @@ from funnel.telemetry import LEASES_HELD
 
 DRAIN_SECONDS = 10
 EXIT_LOUD = 1
+GC_THRESHOLDS = (50_000, 20, 100)
 
 log = structlog.get_logger(__name__)
 
@@ -240,7 +242,19 @@ async def _live(build: Build, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with build(settings) as application:
+        _tame_garbage_collection()
         await serve(application, stop)
+
+
+def _tame_garbage_collection() -> None:
+    """What was built lives as long as the process: leave it out of every collection, and collect less often.
+
+    A batch makes tens of thousands of objects that die by reference count; the defaults look through them hundreds of
+    times (a quarter of scoring's CPU).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def leave(reason: str) -> None:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 
 from funnel.embedded import servers as embedded
@@ -22,6 +23,10 @@ from tests.support.databases import new_database
 from tests.support.kafka import delete_topics
 
 PARTITIONS = 3
+
+# Never a time limit in a test: a slow machine is not a wrong answer.
+hypothesis.settings.register_profile("funnel", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("funnel")
 
 
 @pytest.fixture(scope="session")

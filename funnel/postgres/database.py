@@ -32,6 +32,9 @@ _SESSION = {
     "tcp_user_timeout": "15s",
     "jit": "off",  # statements here are short; compiling them costs more than running them
 }
+_BEGIN_BY_KEY = """
+BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off
+"""
 # A deadline must not interrupt COMMIT: a cancel while waiting for the standby leaves it committed but unproved.
 _COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
 
@@ -100,14 +103,17 @@ class Database:
         return database
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, by_key: bool = False) -> AsyncIterator[Transaction]:
         """Open a transaction, commit it when the block ends, roll it back when the block raises.
 
+        `by_key`: every statement finds a few rows of large tables by their keys. While the statistics still tell of
+        small tables (the first minutes of a fresh database), the planner would rather read whole tables, and keep
+        that plan; this forbids it.
         Raises DatabaseAway (after COMMIT was sent its fate is unknown: re-read what it would have changed),
         Conflict (nothing happened, redo it), BadData (nothing happened, redoing it fails again).
         """
         async with self._borrowed() as connection:
-            await connection.execute("BEGIN")
+            await connection.execute(_BEGIN_BY_KEY if by_key else "BEGIN")
             yield Transaction(connection)
             await connection.execute(_COMMIT)
 

@@ -45,7 +45,7 @@ async def apply(
     `notify`: tell other replicas that the outbox has rows. Raises what `Database.transaction` raises, UnknownVersion
     and PartitionStopped of the handler; any other exception is a bug of the handler.
     """
-    async with database.transaction() as tx:
+    async with database.transaction(by_key=True) as tx:
         kept = await _advance(tx, chunks)
         live = [chunk for chunk in chunks if chunk.partition in kept]
         fenced = frozenset(chunk.partition for chunk in chunks) - kept

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,13 +84,19 @@ _FUNNEL = (sys.executable, "-P", "-c", "from funnel.cli import main; main()")
 
 
 @contextmanager
-def stack_under_test(home: Path, environment: Mapping[str, str]) -> Iterator[StackUnderTest]:
-    """A home that is brought down afterwards, whatever the test did."""
+def stack_under_test(environment: Mapping[str, str]) -> Iterator[StackUnderTest]:
+    """A home that is brought down and removed afterwards, whatever the test did.
+
+    It is not under pytest's own folder: pytest takes the right to pass through that away from the user that root's
+    PostgreSQL runs as.
+    """
+    home = Path(tempfile.mkdtemp(prefix="funnel-home-"))
     stack = StackUnderTest(home, environment)
     try:
         yield stack
     finally:
         stack.funnel("down")
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def on_servers_of(settings: Settings) -> dict[str, str]:
