@@ -71,7 +71,7 @@ def format_time(at: datetime) -> str:
     """RFC 3339 in UTC with microseconds and `Z`. Raises ValueError for a time without a zone."""
     if at.tzinfo is None:
         raise ValueError("a time on the wire needs a zone")
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def pack_headers(headers: Headers) -> bytes:

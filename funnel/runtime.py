@@ -157,7 +157,6 @@ def _assemble(
         keeper,
         lambda: loop.cursors,
         lambda: Consumer(settings, f"{name}-observer", group=f"funnel-{name}"),
-        clock,
     )
     channels = {f"{name}_leases": keeper.wake}
     if relay is not None:
@@ -280,3 +279,4 @@ def configure_logging(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it repeats itself for ever; /readyz says what matters

@@ -1,6 +1,7 @@
 # Generated from schemas/ by `python -m funnel.schemas.generate`; do not edit.
 """What is on our topics: the newest version of each record, older ones in their own modules."""
 
+from funnel.contracts.ingest_receipt_v1 import IngestReceipt
 from funnel.contracts.lead_assignment_v1 import AssignmentStatus, Deal, DealStatus, LeadAssignment, Rep
 from funnel.contracts.lead_decision_v1 import DecisionKind, LeadDecision, LeadState
 from funnel.contracts.lead_event_v1 import Context, LeadEvent
@@ -38,6 +39,7 @@ __all__ = [
     "Identifier",
     "IdentifierKind",
     "Identity",
+    "IngestReceipt",
     "LeadAssignment",
     "LeadDecision",
     "LeadEvent",

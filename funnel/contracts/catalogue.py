@@ -8,9 +8,17 @@ from typing import Final
 
 from msgspec import Struct
 
-from funnel.contracts import lead_assignment_v1, lead_decision_v1, lead_event_v1, lead_outcome_v1, lead_score_v1
+from funnel.contracts import (
+    ingest_receipt_v1,
+    lead_assignment_v1,
+    lead_decision_v1,
+    lead_event_v1,
+    lead_outcome_v1,
+    lead_score_v1,
+)
 
 STRUCTS: Final[Mapping[str, type[Struct]]] = {
+    "ingest_receipt.v1": ingest_receipt_v1.IngestReceipt,
     "lead_assignment.v1": lead_assignment_v1.LeadAssignment,
     "lead_decision.v1": lead_decision_v1.LeadDecision,
     "lead_event.v1": lead_event_v1.LeadEvent,
@@ -20,6 +28,7 @@ STRUCTS: Final[Mapping[str, type[Struct]]] = {
 """Schema -> the struct that reads it."""
 
 CARRIED: Final[Mapping[str, tuple[str, ...]]] = {
+    "ingest-receipts": ("ingest_receipt.v1",),
     "lead-assignments": ("lead_assignment.v1",),
     "lead-decisions": ("lead_decision.v1",),
     "lead-events": ("lead_event.v1",),
@@ -32,6 +41,7 @@ BODY_ALONE: Final[Mapping[str, str]] = {"lead-outcomes": "lead_outcome.v1"}
 """Topic that others may write without our headers -> the schema assumed then."""
 
 INSTANTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "ingest_receipt.v1": ("since", "until"),
     "lead_assignment.v1": ("at", "assigned_at", "respond_by"),
     "lead_decision.v1": ("at",),
     "lead_event.v1": ("occurred_at", "received_at"),

@@ -125,7 +125,7 @@ class Producer:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 found = await client.partitions_for(topic)
         except (KafkaError, TimeoutError) as error:
-            raise self._failed(client, f"Kafka does not tell the partitions of {topic}", error) from error
+            raise PublishError(f"Kafka does not tell the partitions of {topic} ({type(error).__name__}).") from error
         if not found:
             raise PublishError(f"Topic {topic} does not exist.")
         return len(found)
@@ -224,16 +224,12 @@ class Producer:
         client = await self._connected()
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                builder = client.create_batch()
-                now = int(time.time() * 1000)
-                for record in records:
-                    if (
-                        builder.append(timestamp=now, key=record.key, value=record.value, headers=list(record.headers))
-                        is None
-                    ):
-                        raise PublishError("The batch is larger than the client allows.", too_large=True)
-                builder.close()
-                metadata = await (await client.send_batch(builder, topic, partition=partition))
+                delivery = await client.send_batch(_built(client, records), topic, partition=partition)
+            delivery.add_done_callback(_retrieve)
+            await asyncio.wait([delivery], timeout=DEADLINE_SECONDS)
+            if not delivery.done():
+                raise TimeoutError
+            metadata = delivery.result()
         except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
             raise PublishError(f"Kafka refuses the record as too large for {topic}.", too_large=True) from error
         except (KafkaError, TimeoutError, OSError) as error:
@@ -282,6 +278,22 @@ class Producer:
         task = asyncio.create_task(_stop(client))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _built(client: AIOKafkaProducer, records: Sequence[ProducerRecord]) -> Any:
+    builder = client.create_batch()
+    now = int(time.time() * 1000)
+    for record in records:
+        if builder.append(timestamp=now, key=record.key, value=record.value, headers=list(record.headers)) is None:
+            raise PublishError("The batch is larger than the client allows.", too_large=True)
+    builder.close()
+    return builder
+
+
+def _retrieve(delivery: asyncio.Future[Any]) -> None:
+    """Take note of a failure nobody waits for any more; asyncio would otherwise complain when it is collected."""
+    if not delivery.cancelled():
+        delivery.exception()
 
 
 async def _stop(client: AIOKafkaProducer) -> None:

@@ -26,7 +26,6 @@ class Cursor:
     waiting: str | None = None  # paused for a reason that may pass
     retry_at: float = 0.0
     stopped: str | None = None  # needs a person
-    last_timestamp_ms: int | None = None
 
     @property
     def fetch_from(self) -> int:

@@ -139,7 +139,6 @@ class ConsumerLoop:
         gone = [p for p, cursor in self.cursors.items() if held.get(p) != cursor.epoch]
         for partition in gone:
             del self.cursors[partition]
-        telemetry.forget(self._handler.name, gone)
         new = {p: epoch for p, epoch in held.items() if p not in self.cursors}
         if new:
             try:
@@ -225,7 +224,6 @@ class ConsumerLoop:
             self._pause(partition, cursor, unknown)
         if not items:
             return None, admitted.refetch
-        cursor.last_timestamp_ms = items[-1].record.timestamp
         return Chunk(partition, cursor.epoch, cursor.next, items, admitted.holes), admitted.refetch
 
     async def _apply(self, chunks: Sequence[Chunk]) -> None:

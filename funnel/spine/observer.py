@@ -1,4 +1,4 @@
-"""What goes on beside the consumer loop without holding it up: lag, offsets for lag tools, new partitions, watchdog.
+"""What goes on beside the consumer loop without holding it up: offsets for lag tools, new partitions, a watchdog.
 
 It has a Kafka client of its own. The client's group coordinator can die for good (seen on a fresh broker whose
 offsets topic was still loading), so the loop's client has no group, and this one is replaced whenever it fails.
@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from funnel.clock import Clock
 from funnel.errors import DatabaseAway, FunnelError
 from funnel.kafka.consumer import Consumer, KafkaAway, Partition
 from funnel.spine import telemetry
@@ -42,14 +41,12 @@ class Observer:
         keeper: LeaseKeeper,
         cursors: Callable[[], Mapping[Partition, Cursor]],
         make_consumer: Callable[[], Consumer],
-        clock: Clock,
     ) -> None:
         self._handler = handler
         self._keeper = keeper
         self._cursors = cursors
         self._make_consumer = make_consumer
         self._consumer: Consumer | None = None
-        self._clock = clock
         self._discovered_at: float | None = None
         self._seen: dict[Partition, int] = {}
         self._progress_at = 0.0
@@ -70,7 +67,6 @@ class Observer:
             await self._look_or_reconnect()
         finally:
             await self._close()
-            telemetry.forget(self._handler.name, self._cursors())
 
     async def _look_or_reconnect(self) -> None:
         try:
@@ -90,7 +86,7 @@ class Observer:
             self._discovered_at = now
         reading = {p: c for p, c in self._cursors().items() if c.stopped is None}
         bounds = await consumer.bounds(list(reading))
-        telemetry.lag(self._handler.name, self._cursors(), bounds, self._clock.now())
+        telemetry.stopped(self._handler.name, self._cursors())
         self._watch(reading, bounds, now)
         await self._report(consumer)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 
 from funnel import telemetry as metrics
 from funnel.kafka.consumer import Partition
@@ -41,32 +40,3 @@ def stopped(service: str, cursors: Mapping[Partition, Cursor]) -> None:
     for topic in topics:
         metrics.SPINE_STOPPED.labels(service=service, topic=topic).set(stop[topic])
         metrics.SPINE_WAITING.labels(service=service, topic=topic).set(wait[topic])
-
-
-def lag(
-    service: str,
-    cursors: Mapping[Partition, Cursor],
-    bounds: Mapping[Partition, tuple[int, int]],
-    now: datetime,
-) -> None:
-    """Lag of the held partitions. Seconds count from the last applied record: the oldest unapplied one is younger."""
-    stopped(service, cursors)
-    for partition, (_, end) in bounds.items():
-        cursor = cursors[partition]
-        records = max(0, end - cursor.next)
-        seconds = 0.0
-        if records and cursor.last_timestamp_ms is not None:
-            seconds = max(0.0, now.timestamp() - cursor.last_timestamp_ms / 1000)
-        topic, number = partition
-        metrics.LAG_RECORDS.labels(service=service, topic=topic, partition=str(number)).set(records)
-        metrics.LAG_SECONDS.labels(service=service, topic=topic, partition=str(number)).set(seconds)
-
-
-def forget(service: str, partitions: Iterable[Partition]) -> None:
-    """Stop telling the lag of partitions that someone else holds now."""
-    for topic, number in partitions:
-        for gauge in (metrics.LAG_RECORDS, metrics.LAG_SECONDS):
-            try:
-                gauge.remove(service, topic, str(number))
-            except KeyError:
-                continue
