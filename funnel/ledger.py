@@ -1,0 +1,160 @@
+"""The conservation account: every record and every lead is in one place, or it is unaccounted.
+
+Pure arithmetic. Whoever calls it reads the position rows BEFORE the log's end offsets, so that a record applied
+between the two reads is at most counted as in flight, never as too much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+Bounds = Mapping[int, tuple[int, int]]
+"""Per partition of one topic: the first offset still in the log, and the offset after the last record."""
+
+
+class LeadState(StrEnum):
+    """Where a lead can be. A lead is in exactly one of these."""
+
+    NURTURING = "nurturing"
+    PENDING = "pending"
+    ASSIGNED = "assigned"
+    HELD = "held"
+    MERGED = "merged"
+    SUPPRESSED = "suppressed"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionRead:
+    """How far one service has read one partition. The counters moved together with `next`, in one row.
+
+    `first` is the offset it began at. Offsets in [first, next) are applied, duplicates, quarantined, `holes` (they
+    hold no record: control records) or `skipped` (given up by a person with `funnel position skip`).
+    """
+
+    partition: int
+    first: int
+    next: int
+    applied: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    holes: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAccount:
+    """`accepted = applied + duplicates + quarantined + in_flight`, or the difference is unaccounted.
+
+    `accepted` counts records of the log, repeats included; records a person gave up stand apart in `skipped`.
+    """
+
+    accepted: int = 0
+    applied: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    in_flight: int = 0
+    skipped: int = 0
+    unaccounted: int = 0
+
+    def __add__(self, other: RecordAccount) -> RecordAccount:
+        return RecordAccount(
+            self.accepted + other.accepted,
+            self.applied + other.applied,
+            self.duplicates + other.duplicates,
+            self.quarantined + other.quarantined,
+            self.in_flight + other.in_flight,
+            self.skipped + other.skipped,
+            self.unaccounted + other.unaccounted,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LeadAccount:
+    """How many leads are in each state. `unaccounted`: in none or two of them, or pending for too long."""
+
+    total: int = 0
+    nurturing: int = 0
+    pending: int = 0
+    assigned: int = 0
+    held: int = 0
+    merged: int = 0
+    suppressed: int = 0
+    closed: int = 0
+    unaccounted: int = 0
+
+    def by_state(self) -> dict[str, int]:
+        """How many leads are in each state."""
+        return {state.value: getattr(self, state.value) for state in LeadState}
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentAccount:
+    """`active` assignments now; assignment records `published` so far, and `unpublished` ones still to send.
+
+    `unaccounted` counts records of the assignment topic that were read and are in no counter.
+    """
+
+    active: int = 0
+    published: int = 0
+    unpublished: int = 0
+    unaccounted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The account of a whole deployment."""
+
+    events: RecordAccount
+    outcomes: RecordAccount
+    leads: LeadAccount
+    assignments: AssignmentAccount
+
+    def unaccounted(self) -> dict[str, int]:
+        """What is missing, per kind. Everything is 0 unless something was lost."""
+        return {
+            "events": self.events.unaccounted,
+            "outcomes": self.outcomes.unaccounted,
+            "leads": self.leads.unaccounted,
+            "assignments": self.assignments.unaccounted,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """The object printed by `funnel ledger --json` and answered by `GET /v1/ledger`."""
+        return asdict(self)
+
+
+def account_of(reads: Iterable[PartitionRead], bounds: Bounds) -> RecordAccount:
+    """The account of one topic, as its reading service witnesses it.
+
+    Differences are summed partition by partition without their sign: a record too many in one partition must not
+    hide a record lost in another.
+    """
+    by_partition = {read.partition: read for read in reads}
+    account = RecordAccount()
+    for partition in sorted(by_partition.keys() | bounds.keys()):
+        begin, end = bounds.get(partition, (0, 0))
+        # A partition nobody has claimed yet will be read from the log's start.
+        read = by_partition.get(partition, PartitionRead(partition, first=begin, next=begin))
+        account += _partition_account(read, begin, end)
+    return account
+
+
+def _partition_account(read: PartitionRead, begin: int, end: int) -> RecordAccount:
+    counted = read.applied + read.duplicates + read.quarantined
+    passed = read.next - read.first - read.holes - read.skipped
+    in_flight = max(0, end - max(read.next, begin))
+    expired = max(0, min(begin, end) - read.next)  # retention took them before they were read
+    vanished = max(0, read.next - end)  # read once, but the log ends before them: truncated or made anew
+    return RecordAccount(
+        accepted=max(0, passed - vanished) + expired + in_flight,
+        applied=read.applied,
+        duplicates=read.duplicates,
+        quarantined=read.quarantined,
+        in_flight=in_flight,
+        skipped=read.skipped,
+        unaccounted=abs(passed - counted) + expired + vanished,
+    )

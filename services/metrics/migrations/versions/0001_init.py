@@ -1,0 +1,10 @@
+"""Tallies, leads and the outcomes that were counted."""
+
+from funnel.postgres.migrate import run_sql_beside
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    run_sql_beside(__file__)

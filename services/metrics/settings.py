@@ -1,0 +1,28 @@
+"""What the metrics service takes from the settings, and its own fixed numbers."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from funnel.errors import UnsafeSettings
+from funnel.settings import Settings
+
+EXPORT_DUTY = "kpis"
+"""The duty of exporting database totals; one replica has it at a time."""
+
+REFRESH_SECONDS = 1.0
+"""How often the exported totals are read again."""
+
+REFRESH_SHARE = 0.25
+"""Most of the time that reading them may take: with millions of leads the refresh slows down, not the service."""
+
+REFRESH_SECONDS_MAX = 10.0
+"""However long reading takes, the totals are not much older than this."""
+
+
+def organisation_zone(settings: Settings) -> ZoneInfo:
+    """The organisation's time zone, whose dates are the days of the tally. Raises UnsafeSettings when unknown."""
+    try:
+        return ZoneInfo(settings.timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise UnsafeSettings(f"FUNNEL_TIMEZONE {settings.timezone!r} is not a time zone of the IANA list.") from error
