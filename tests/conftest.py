@@ -28,13 +28,26 @@ PARTITIONS = 3
 hypothesis.settings.register_profile("funnel", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("funnel")
 
+_NAMED_SERVERS = pytest.StashKey[Servers | None]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the product's variables out of the environment: no test may depend on how the shell is set up."""
+    told = {name: os.environ.pop(name) for name in list(os.environ) if _is_ours(name)}
+    bootstrap, dsn = told.get("FUNNEL_KAFKA_BOOTSTRAP"), told.get("FUNNEL_POSTGRES_DSN")
+    config.stash[_NAMED_SERVERS] = Servers(bootstrap, dsn) if bootstrap and dsn else None
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.startswith("FUNNEL_") and not variable.startswith("FUNNEL_TEST_")
+
 
 @pytest.fixture(scope="session")
 def servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
     """The servers named by FUNNEL_KAFKA_BOOTSTRAP and FUNNEL_POSTGRES_DSN, else new ones for this run."""
-    bootstrap, dsn = os.environ.get("FUNNEL_KAFKA_BOOTSTRAP"), os.environ.get("FUNNEL_POSTGRES_DSN")
-    if bootstrap and dsn:
-        yield Servers(bootstrap, dsn)
+    named = pytestconfig.stash[_NAMED_SERVERS]
+    if named is not None:
+        yield named
         return
     folder = Path(tempfile.mkdtemp(prefix="funnel-tests-"))
     try:
