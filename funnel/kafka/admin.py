@@ -109,7 +109,7 @@ async def _answers_within(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except (KafkaError, TimeoutError, OSError) as error:
-        raise KafkaAway(f"Kafka cannot be reached or does not answer ({error!r}).") from error
+        raise KafkaAway(f"Kafka cannot be reached or does not answer ({type(error).__name__}).") from error
 
 
 def _is_led(topic: Mapping[str, Any]) -> bool:

@@ -34,7 +34,7 @@ async def assert_replicated(settings: Settings, topics: Sequence[str]) -> None:
         found = await admin.describe(names, [_IN_SYNC])
     for name in names:
         if name not in found:
-            raise UnsafeSettings(f"Topic {name} does not exist: create the topics with `funnel topics --create`.")
+            raise UnsafeSettings(f"Topic {name} does not exist: create the topics with `funnel migrate`.")
         topic = found[name]
         in_sync = int(topic.config.get(_IN_SYNC, "1"))
         if not settings.waive_replication and (topic.replication < REPLICAS_MIN or in_sync < IN_SYNC_MIN):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, RecordTooLargeError
@@ -18,9 +18,13 @@ from funnel.settings import Settings
 FETCH_WAIT_MS = 20
 PARTITION_FETCH_BYTES = 2 * 1024 * 1024
 START_SECONDS = 15.0
-REQUEST_TIMEOUT_MS = 10_000
+REQUEST_TIMEOUT_MS = 5_000
 
 Partition = tuple[str, int]  # logical topic and partition number
+
+Isolation = Literal["read_committed", "read_uncommitted"]
+"""Kafka's words. A transaction that an outsider leaves open holds back everything behind it, our records too; only a
+reader of what is uncommitted sees that they are there."""
 
 
 class KafkaAway(FunnelError):
@@ -57,7 +61,14 @@ class Record(Protocol):
 class Consumer:
     """Reads assigned partitions in order from given offsets. Topics are named without the deployment's prefix."""
 
-    def __init__(self, settings: Settings, client: str, *, group: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: str,
+        *,
+        group: str | None = None,
+        isolation: Isolation = "read_committed",
+    ) -> None:
         """`group` is needed for `report` only: its coordinator must not stand between records and their reader."""
         self._prefix = settings.topic_prefix
         self._client = AIOKafkaConsumer(
@@ -66,7 +77,7 @@ class Consumer:
             group_id=settings.topic_prefix + group if group else None,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            isolation_level="read_committed",
+            isolation_level=isolation,
             check_crcs=True,
             fetch_max_wait_ms=FETCH_WAIT_MS,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
@@ -81,7 +92,7 @@ class Consumer:
                 await self._client.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await self.stop()
-            raise KafkaAway(f"Kafka cannot be reached ({error!r}).") from error
+            raise KafkaAway(f"Kafka cannot be reached ({type(error).__name__}).") from error
 
     async def stop(self) -> None:
         """Close; never raises for a broker that is away."""
@@ -113,11 +124,14 @@ class Consumer:
         except RecordTooLargeError as error:
             raise FunnelError(f"A record is larger than the consumer can read ({error}).") from error
         except (KafkaError, OSError) as error:
-            raise KafkaAway(f"Kafka does not give records ({error!r}).") from error
+            raise KafkaAway(f"Kafka does not give records ({type(error).__name__}).") from error
         return {self._logical(tp): records for tp, records in found.items()}
 
     async def bounds(self, partitions: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
-        """First offset in the log and offset after the last committed record, per partition. Raises KafkaAway."""
+        """First offset in the log, and the offset after the last record that the isolation lets one see.
+
+        Raises KafkaAway.
+        """
         physical = [self._physical(p) for p in partitions]
         if not physical:
             return {}
@@ -127,7 +141,7 @@ class Consumer:
                     self._client.beginning_offsets(physical), self._client.end_offsets(physical)
                 )
         except (KafkaError, TimeoutError, OSError) as error:
-            raise KafkaAway(f"Kafka does not tell its offsets ({error!r}).") from error
+            raise KafkaAway(f"Kafka does not tell its offsets ({type(error).__name__}).") from error
         return {self._logical(tp): (begin[tp], end[tp]) for tp in physical}
 
     async def position(self, partition: Partition) -> int:
@@ -136,7 +150,7 @@ class Consumer:
             async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
                 return int(await self._client.position(self._physical(partition)))
         except (KafkaError, TimeoutError, OSError) as error:
-            raise KafkaAway(f"Kafka does not tell the position ({error!r}).") from error
+            raise KafkaAway(f"Kafka does not tell the position ({type(error).__name__}).") from error
 
     async def partitions(self, topics: Sequence[str]) -> list[Partition]:
         """All partitions of `topics` that exist now. Raises KafkaAway."""
@@ -144,7 +158,7 @@ class Consumer:
             async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
                 known = await self._client._client.fetch_all_metadata()
         except (KafkaError, TimeoutError, OSError) as error:
-            raise KafkaAway(f"Kafka does not tell its topics ({error!r}).") from error
+            raise KafkaAway(f"Kafka does not tell its topics ({type(error).__name__}).") from error
         return [(t, n) for t in topics for n in sorted(known.partitions_for_topic(self._prefix + t) or ())]
 
     async def report(self, offsets: Mapping[Partition, int]) -> None:
@@ -159,7 +173,7 @@ class Consumer:
             async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
                 await self._client.commit(physical)
         except (KafkaError, TimeoutError, OSError) as error:
-            raise KafkaAway(f"Kafka does not take the offsets ({error!r}).") from error
+            raise KafkaAway(f"Kafka does not take the offsets ({type(error).__name__}).") from error
 
     def _physical(self, partition: Partition) -> TopicPartition:
         return TopicPartition(self._prefix + partition[0], partition[1])

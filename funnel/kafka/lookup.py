@@ -29,7 +29,7 @@ class RecordLookup:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            isolation_level="read_committed",
+            isolation_level="read_uncommitted",  # what an open transaction holds back waits, and has an age
             fetch_max_wait_ms=FETCH_WAIT_MS,
             max_partition_fetch_bytes=FETCH_BYTES,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -42,7 +42,7 @@ class RecordLookup:
                 await self._client.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await self.stop()
-            raise KafkaAway(f"Kafka cannot be reached ({error!r}).") from error
+            raise KafkaAway(f"Kafka cannot be reached ({type(error).__name__}).") from error
 
     async def stop(self) -> None:
         """Close; never raises for a broker that is away."""
@@ -65,7 +65,7 @@ class RecordLookup:
         except OffsetOutOfRangeError:
             return None
         except (KafkaError, OSError) as error:
-            raise KafkaAway(f"Kafka does not give records ({error!r}).") from error
+            raise KafkaAway(f"Kafka does not give records ({type(error).__name__}).") from error
         for records in found.values():
             record: Record = records[0]
             return record

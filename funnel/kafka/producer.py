@@ -262,7 +262,7 @@ class Producer:
                 await client.start()
         except (KafkaError, TimeoutError, OSError) as error:
             self._discard(client)
-            raise PublishError(f"Kafka cannot be reached at {self._bootstrap} ({error!r}).") from error
+            raise PublishError(f"Kafka cannot be reached at {self._bootstrap} ({type(error).__name__}).") from error
         self._trouble = None
         return client
 

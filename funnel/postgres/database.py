@@ -19,6 +19,7 @@ Row = Mapping[str, Any]
 IDLE_IN_TRANSACTION_SECONDS = 3
 LOCK_TIMEOUT_SECONDS = 10
 STATEMENT_TIMEOUT_SECONDS = 30
+ANSWER_TIMEOUT_SECONDS = 35  # the server ends a statement before that; beyond it the server itself is frozen
 CONNECT_TIMEOUT_SECONDS = 5
 
 _SESSION = {
@@ -37,6 +38,7 @@ BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCA
 """
 # A deadline must not interrupt COMMIT: a cancel while waiting for the standby leaves it committed but unproved.
 _COMMIT = "SET LOCAL statement_timeout = 0; COMMIT"
+_NO_DEADLINE_SECONDS = 24 * 60 * 60.0
 
 # 25006: this server was demoted to read-only, so the connection points at the wrong one.
 _AWAY = ("08", "57", "53", "25006", "25P03", "58")
@@ -115,7 +117,7 @@ class Database:
         async with self._borrowed() as connection:
             await connection.execute(_BEGIN_BY_KEY if by_key else "BEGIN")
             yield Transaction(connection)
-            await connection.execute(_COMMIT)
+            await connection.execute(_COMMIT, timeout=_NO_DEADLINE_SECONDS)
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         """All rows of one statement, which is a transaction of its own. Raises as `transaction` does."""
@@ -155,6 +157,7 @@ class Database:
                 self._dsn,
                 server_settings=self._settings,
                 timeout=CONNECT_TIMEOUT_SECONDS,
+                command_timeout=ANSWER_TIMEOUT_SECONDS,
                 target_session_attrs=SessionAttribute.read_write,
             )
             await connection.set_type_codec(

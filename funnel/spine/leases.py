@@ -40,7 +40,7 @@ class LeaseKeeper:
         self._wake = asyncio.Event()
         self._watchers: list[Callable[[], None]] = []
         self.held: dict[Partition, int] = {}
-        self.away_since: float | None = None
+        self._renewed_at: float | None = None
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed` whenever `held` differs from before."""
@@ -49,6 +49,13 @@ class LeaseKeeper:
     def holds(self, name: str) -> bool:
         """Whether this replica holds the named duty, such as `#outbox`."""
         return (name, 0) in self.held
+
+    def ready(self) -> str | None:
+        """None while Postgres answers; it may be frozen, so what counts is when it last did."""
+        now = asyncio.get_running_loop().time()
+        if self._renewed_at is not None and now - self._renewed_at <= LEASE.total_seconds():
+            return None
+        return "Postgres does not answer."
 
     def wake(self) -> None:
         """Look again now: another replica may have handed something over."""
@@ -66,9 +73,9 @@ class LeaseKeeper:
             self._wake.clear()
             try:
                 await self._tick()
-                self.away_since = None
-            except DatabaseAway:
-                self.away_since = self.away_since or loop.time()
+                self._renewed_at = loop.time()
+            except DatabaseAway as error:
+                log.warning("database_away", replica=self._replica, reason=str(error))
             except Conflict:
                 log.info("leases_contended", replica=self._replica)
             await first_of(RENEW_SECONDS, self._wake, stop)

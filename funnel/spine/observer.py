@@ -51,6 +51,11 @@ class Observer:
         self._seen: dict[Partition, int] = {}
         self._progress_at = 0.0
         self._wake = asyncio.Event()
+        self._trouble: str | None = None
+
+    def ready(self) -> str | None:
+        """What Kafka last failed to answer, or None. The reading client itself is silent while Kafka is away."""
+        return self._trouble
 
     def look_for_partitions(self) -> None:
         """Ask Kafka now whether its topics have grown, instead of at the next turn of half a minute."""
@@ -71,7 +76,9 @@ class Observer:
     async def _look_or_reconnect(self) -> None:
         try:
             await self._look()
+            self._trouble = None
         except KafkaAway as error:
+            self._trouble = str(error)
             log.warning("kafka_away", service=self._handler.name, reason=str(error))
             await self._close()
         except DatabaseAway:
