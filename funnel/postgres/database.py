@@ -185,6 +185,8 @@ async def _roll_back(connection: asyncpg.Connection[Any], error: BaseException) 
 
 def translate(error: BaseException) -> FunnelError | None:
     """The product's name for a driver error, or None when it is not one of the three."""
+    if isinstance(error.__cause__, TypeError):
+        return None  # the driver got an argument of the wrong Python type: our bug, which must not pass for bad data
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         if state.startswith(_CONFLICT):
@@ -194,10 +196,10 @@ def translate(error: BaseException) -> FunnelError | None:
         if state.startswith(_BAD_DATA):
             return BadData(f"Postgres refused a value ({state}: {error}).")
         return None
-    if isinstance(error, UnicodeEncodeError) or (
-        isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
-    ):
+    if isinstance(error, UnicodeEncodeError):
         return BadData(f"A value cannot be sent to Postgres ({error}).")
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        return BadData(f"Postgres cannot hold a value ({error}).")
     if isinstance(error, (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
         return DatabaseAway(f"The connection to Postgres broke ({type(error).__name__}: {error}).")
     return None
