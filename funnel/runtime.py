@@ -24,11 +24,12 @@ from starlette.types import ASGIApp
 from funnel.clock import Clock, SystemClock
 from funnel.errors import FunnelError
 from funnel.kafka.checks import assert_c_extension, assert_replicated
-from funnel.kafka.consumer import Consumer
+from funnel.kafka.consumer import Consumer, Partition
 from funnel.kafka.producer import Producer
 from funnel.postgres import Database, Listener
 from funnel.postgres.checks import assert_durable
 from funnel.settings import Settings
+from funnel.spine.chunks import Cursor
 from funnel.spine.leases import LeaseKeeper
 from funnel.spine.loop import ConsumerLoop
 from funnel.spine.model import AnyHandler
@@ -37,6 +38,8 @@ from funnel.spine.relay import LEASE_NAME, Relay
 from funnel.telemetry import LEASES_HELD
 
 DRAIN_SECONDS = 10
+# Batches of one process under way at once: while Postgres works on one, Python reads and decides the other.
+LANES = 2
 EXIT_LOUD = 1
 GC_THRESHOLDS = (50_000, 20, 100)
 
@@ -73,7 +76,7 @@ class Spine:
     settings: Settings
     database: Database
     keeper: LeaseKeeper
-    loop: ConsumerLoop
+    loops: Sequence[ConsumerLoop]
     observer: Observer
     relay: Relay | None
     workers: Sequence[Worker]
@@ -87,9 +90,17 @@ class Spine:
         if self.relay is not None:
             self.relay.wake()
 
+    def cursors(self) -> dict[Partition, Cursor]:
+        """Where every partition stands that this process reads."""
+        return {partition: cursor for loop in self.loops for partition, cursor in loop.cursors.items()}
+
+    def problems(self) -> dict[str, str]:
+        """What keeps records from being applied, by check name."""
+        return {name: why for loop in self.loops for name, why in loop.problems().items()}
+
     async def ready(self) -> Mapping[str, str]:
         """The checks that fail now, by name."""
-        problems = self.loop.problems()
+        problems = self.problems()
         if trouble := self.keeper.ready():
             problems["postgres"] = trouble
         if trouble := self.observer.ready():
@@ -145,29 +156,34 @@ def _assemble(
 ) -> Spine:
     name = handler.name
     relay = Relay(settings, name, relay_database, keeper, producer) if producer is not None else None
-    loop = ConsumerLoop(
-        handler,
-        database,
-        keeper,
-        lambda: Consumer(settings, name),
-        clock,
-        relay.wake if relay is not None else lambda: None,
-        lambda: keeper.holds(LEASE_NAME),
-    )
+    loops = [
+        ConsumerLoop(
+            handler,
+            database,
+            keeper,
+            lambda: Consumer(settings, name),
+            clock,
+            relay.wake if relay is not None else lambda: None,
+            lambda: keeper.holds(LEASE_NAME),
+            lane,
+            LANES,
+        )
+        for lane in range(LANES)
+    ]
     observer = Observer(
         handler,
         keeper,
-        lambda: loop.cursors,
+        lambda: {partition: cursor for loop in loops for partition, cursor in loop.cursors.items()},
         lambda: Consumer(settings, f"{name}-observer", group=f"funnel-{name}"),
     )
     channels = {f"{name}_leases": keeper.wake}
     if relay is not None:
         channels[f"{name}_outbox"] = relay.wake
     keeper.watch(lambda: LEASES_HELD.labels(service=name).set(len(keeper.held)))
-    workers: list[Worker] = [keeper, Listener(database, channels), loop, observer]
+    workers: list[Worker] = [keeper, Listener(database, channels), *loops, observer]
     if relay is not None:
         workers.append(relay)
-    return Spine(settings, database, keeper, loop, observer, relay, workers)
+    return Spine(settings, database, keeper, loops, observer, relay, workers)
 
 
 class _Server(uvicorn.Server):

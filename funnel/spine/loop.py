@@ -53,8 +53,12 @@ class ConsumerLoop:
         clock: Clock,
         wake_relay: Callable[[], None],
         relay_is_here: Callable[[], bool],
+        lane: int = 0,
+        lanes: int = 1,
     ) -> None:
+        """One of `lanes` loops of a process: it reads the partitions whose number modulo `lanes` is `lane`."""
         self._handler = handler
+        self._lane, self._lanes = lane, lanes
         self._database = database
         self._keeper = keeper
         self._make_consumer = make_consumer
@@ -135,7 +139,11 @@ class ConsumerLoop:
     async def _take_up(self, consumer: Consumer) -> None:
         """Make cursors for what the keeper holds, drop the others, and tell the client."""
         self._reassign = False
-        held = {p: epoch for p, epoch in self._keeper.held.items() if p[0] in self._handler.decoders}
+        held = {
+            (topic, number): epoch
+            for (topic, number), epoch in self._keeper.held.items()
+            if topic in self._handler.decoders and number % self._lanes == self._lane
+        }
         gone = [p for p, cursor in self.cursors.items() if held.get(p) != cursor.epoch]
         for partition in gone:
             del self.cursors[partition]

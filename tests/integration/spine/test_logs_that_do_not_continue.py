@@ -19,7 +19,7 @@ def transactional(desk: Desk, name: str) -> Producer:
 
 async def stopped(desk: Desk, words: str) -> None:
     async with running(desk.settings, Toy()) as spine:
-        await eventually(lambda: words in spine.loop.problems().get("in/0", ""))
+        await eventually(lambda: words in spine.problems().get("in/0", ""))
 
 
 async def test_control_records_of_a_foreign_transaction_are_holes(desk: Desk) -> None:
@@ -44,7 +44,7 @@ async def test_a_log_that_ends_in_control_records_is_read_to_its_end(desk: Desk)
     desk.send([in_partition(event(9), 0)])
     async with running(desk.settings, Toy()) as spine:
         await desk.until(applied=4, holes=3)
-        assert spine.loop.problems() == {}
+        await eventually(lambda: spine.problems() == {})
 
 
 async def test_records_of_an_aborted_transaction_are_never_applied(desk: Desk) -> None:

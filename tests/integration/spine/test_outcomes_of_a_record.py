@@ -116,7 +116,7 @@ async def test_a_bug_stops_its_partition_loudly_and_no_other(desk: Desk) -> None
     desk.send([in_partition(event(n, person="ann"), 1) for n in range(10, 20)])
     async with running(desk.settings, Toy(on_decide=fail_on_bob)) as spine:
         await desk.until(applied=10)
-        problems = await eventually(lambda: {k: v for k, v in spine.loop.problems().items() if k == "in/0"})
+        problems = await eventually(lambda: {k: v for k, v in spine.problems().items() if k == "in/0"})
         assert "the bug" in problems["in/0"]
     assert (await desk.counters())["quarantined"] == 0
     async with running(desk.settings, Toy()):
@@ -132,7 +132,7 @@ async def test_a_record_in_a_newer_schema_waits_for_the_upgrade(desk: Desk) -> N
     desk.send([in_partition(r, 0) for r in (event(1), event(2, note="new"), event(3))])
     async with running(desk.settings, Toy(decoders={"in": read_old})) as spine:
         await desk.until(applied=1)
-        await eventually(lambda: "added.v2" in spine.loop.problems().get("in/0", ""))
+        await eventually(lambda: "added.v2" in spine.problems().get("in/0", ""))
     async with running(desk.settings, Toy()):
         await desk.until(applied=3)
     assert (await desk.counters())["quarantined"] == 0

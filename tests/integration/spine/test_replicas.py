@@ -104,7 +104,7 @@ async def test_an_owner_frozen_inside_its_transaction_is_taken_over_and_its_work
         async with running(desk.replica("heir"), Toy()):
             await desk.until(applied=10)
             thaw.set()
-            await eventually(lambda: old.loop.cursors == {} or old.loop.problems())
+            await eventually(lambda: old.cursors() == {} or old.problems())
             desk.send([in_partition(event(n, person="same"), 0) for n in range(10, 15)])
             await desk.until(applied=15, duplicates=0)
             published = await desk.published()
@@ -122,7 +122,7 @@ async def test_an_owner_that_wakes_after_its_lease_is_fenced_by_the_epoch(desk: 
             "UPDATE position SET owner = 'heir', epoch = epoch + 1, lease_until = now() + interval '1 hour'"
         )
         desk.send([in_partition(event(n, person="same"), 0) for n in range(5, 9)])
-        await eventually(lambda: ("in", 0) not in old.loop.cursors)
+        await eventually(lambda: ("in", 0) not in old.cursors())
     assert (await desk.counters())["applied"] == 5
     await desk.query("UPDATE position SET owner = NULL, lease_until = '-infinity'")
     async with running(desk.replica("two"), Toy()):
