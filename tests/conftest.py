@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,10 @@ from tests.support.databases import new_database
 from tests.support.kafka import delete_topics
 
 PARTITIONS = 3
+
+# A shell that starts the suite in the background makes it, and so every process it starts, deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 # Never a time limit in a test: a slow machine is not a wrong answer.
 hypothesis.settings.register_profile("funnel", deadline=None, print_blob=True)

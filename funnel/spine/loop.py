@@ -96,6 +96,7 @@ class ConsumerLoop:
             if self._reassign:
                 await self._take_up(consumer)
             if not any(self._reads(cursor) for cursor in self.cursors.values()):
+                self._trouble, self._failures = None, 0
                 await asyncio.sleep(_BACKOFF_SECONDS)
                 return
             fetched = await consumer.poll(BATCH_RECORDS_MAX, POLL_SECONDS)

@@ -118,7 +118,7 @@ def read_all(bootstrap: str, topic: str) -> list[Record]:
 def _drain(consumer: Consumer, topic: str, partitions: Sequence[int]) -> list[Record]:
     starts = []
     for partition in partitions:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_SECONDS)
+        low, high = _bounds(consumer, TopicPartition(topic, partition))
         if high > low:
             starts.append(TopicPartition(topic, partition, low))
     consumer.assign(starts)
@@ -136,6 +136,20 @@ def _drain(consumer: Consumer, topic: str, partitions: Sequence[int]) -> list[Re
                 raise KafkaException(error)
         assert time.monotonic() < give_up, f"partitions {sorted(unfinished)} of {topic} did not end"
     return sorted(records, key=lambda record: (record.partition or 0, record.offset))
+
+
+def _bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+    """First offset and end; a topic made a moment ago may have a leader that does not know it yet."""
+    give_up = time.monotonic() + _ANSWER_SECONDS
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(partition, timeout=_ANSWER_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > give_up:
+                raise
+            time.sleep(_POLL_SECONDS)
+        else:
+            return low, high
 
 
 def _record(message: Message[bytes, bytes]) -> Record:
