@@ -1,13 +1,13 @@
 """The conservation account: every record and every lead is in one place, or it is unaccounted.
 
-Pure arithmetic. Whoever calls it reads the position rows BEFORE the log's end offsets, so that a record applied
-between the two reads is at most counted as in flight, never as too much.
+Pure arithmetic. Whoever calls it reads the position rows and the receipts BEFORE the log's end offsets, so that a
+record applied or called stored between the two reads is at most counted as in flight, never as too much.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -50,24 +50,30 @@ class RecordAccount:
     """`accepted = applied + duplicates + quarantined + in_flight`, or the difference is unaccounted.
 
     `accepted` counts records of the log, repeats included; records a person gave up stand apart in `skipped`.
+    `answered` is what the second witness knows of: records that ingest called stored. `missing` of them were never in
+    the log; they are unaccounted too.
     """
 
     accepted: int = 0
+    answered: int = 0
     applied: int = 0
     duplicates: int = 0
     quarantined: int = 0
     in_flight: int = 0
     skipped: int = 0
+    missing: int = 0
     unaccounted: int = 0
 
     def __add__(self, other: RecordAccount) -> RecordAccount:
         return RecordAccount(
             self.accepted + other.accepted,
+            self.answered + other.answered,
             self.applied + other.applied,
             self.duplicates + other.duplicates,
             self.quarantined + other.quarantined,
             self.in_flight + other.in_flight,
             self.skipped + other.skipped,
+            self.missing + other.missing,
             self.unaccounted + other.unaccounted,
         )
 
@@ -114,10 +120,16 @@ class Ledger:
     assignments: AssignmentAccount
 
     def unaccounted(self) -> dict[str, int]:
-        """What is missing, per kind. Everything is 0 unless something was lost."""
+        """What is missing, per kind. Everything is 0 unless something was lost.
+
+        `events_answered` and `outcomes_answered` are what the second witness adds to `events` and `outcomes`: part of
+        them, so the kinds do not add up to a total.
+        """
         return {
             "events": self.events.unaccounted,
+            "events_answered": self.events.missing,
             "outcomes": self.outcomes.unaccounted,
+            "outcomes_answered": self.outcomes.missing,
             "leads": self.leads.unaccounted,
             "assignments": self.assignments.unaccounted,
         }
@@ -127,20 +139,22 @@ class Ledger:
         return asdict(self)
 
 
-def account_of(reads: Iterable[PartitionRead], bounds: Bounds) -> RecordAccount:
-    """The account of one topic, as its reading service witnesses it.
+def account_of(reads: Iterable[PartitionRead], bounds: Bounds, answered: int = 0) -> RecordAccount:
+    """The account of one topic, as its reading service witnesses it, and as ingest does: `answered` records.
 
     Differences are summed partition by partition without their sign: a record too many in one partition must not
-    hide a record lost in another.
+    hide a record lost in another. Ingest does not tell partitions, so its number is held against all of them.
     """
     by_partition = {read.partition: read for read in reads}
-    account = RecordAccount()
+    account, held = RecordAccount(), 0
     for partition in sorted(by_partition.keys() | bounds.keys()):
         begin, end = bounds.get(partition, (0, 0))
         # A partition nobody has claimed yet will be read from the log's start.
         read = by_partition.get(partition, PartitionRead(partition, first=begin, next=begin))
         account += _partition_account(read, begin, end)
-    return account
+        held += _ever_held(read, end)
+    missing = max(0, answered - held)
+    return replace(account, answered=answered, missing=missing, unaccounted=account.unaccounted + missing)
 
 
 def _partition_account(read: PartitionRead, begin: int, end: int) -> RecordAccount:
@@ -158,3 +172,11 @@ def _partition_account(read: PartitionRead, begin: int, end: int) -> RecordAccou
         skipped=read.skipped,
         unaccounted=abs(passed - counted) + expired + vanished,
     )
+
+
+def _ever_held(read: PartitionRead, end: int) -> int:
+    """Records the log held at some time since `first`, those given up, expired or vanished by now included.
+
+    At most too many: offsets not read yet may hold no record, and so may skipped ones.
+    """
+    return max(read.next, end) - read.first - read.holes

@@ -25,8 +25,11 @@ _STYLE: Mapping[str, Any] = {
     "padding": (0, 1, 0, 0),
     "pad_edge": False,
 }
-_RARE = frozenset({"merged", "suppressed", "skipped"})
+_RARE = frozenset({"merged", "suppressed", "skipped", "missing"})
 """Counts of the ledger that are shown only when they are not 0."""
+
+_LATE = frozenset({"answered"})
+"""Counts that ingest tells once a minute: a demo is over before they say anything."""
 
 _HOLDS = {
     "all_at_capacity": "nobody has room",
@@ -80,7 +83,7 @@ def ledger_table(ledger: Ledger) -> Table:
     table.add_column("counts")
     for part, counts in ledger.items():
         if isinstance(counts, Mapping):
-            shown = (pair for pair in counts.items() if pair[1] or pair[0] not in _RARE)
+            shown = (pair for pair in counts.items() if pair[0] not in _LATE and (pair[1] or pair[0] not in _RARE))
             line = Text(" · ").join(_count(name, number) for name, number in shown)
             table.add_row(escape(part), line)
     return table

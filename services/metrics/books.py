@@ -1,4 +1,9 @@
-"""Reads the ledger and the lag of the whole deployment: position rows first, then the ends of the logs."""
+"""Reads the ledger and the lag of the whole deployment: what Postgres says first, then the ends of the logs.
+
+In that order no record is counted that the log is not asked about afterwards: neither one that was applied nor one that
+ingest called stored, whose receipt is written only when the log has the record. The other way round a record that came
+in between would look lost.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,7 @@ from funnel.spine.positions import PositionRow
 from funnel.topics import topics
 from services.metrics import store
 from services.metrics.ages import Ages, Waiting
+from services.metrics.domain.receipts import Answered
 
 SERVICES = ("scoring", "routing", "metrics")
 """The services that read topics; their position rows are knowledge that the spine shares."""
@@ -45,6 +51,7 @@ class _Rows:
     positions: Sequence[PositionRow]
     leads: LeadAccount
     assignments: AssignmentAccount
+    answered: Answered
 
 
 class Books:
@@ -88,7 +95,8 @@ class Books:
             leads, assignments = await store.lead_account(tx)
             assignments = replace(assignments, unpublished=await store.unpublished_assignments(tx))
             found = [row for service in SERVICES for row in await positions.read(tx, service)]
-        return _Rows(found, leads, assignments), await self._bounds()
+            answered = await store.answered(tx)
+        return _Rows(found, leads, assignments, answered), await self._bounds()
 
     def _next_offsets(self, rows: _Rows, log: LogBounds) -> dict[_Reading, int]:
         """Where each service stands in each partition it should read; a service that never came is at its start."""
@@ -102,7 +110,8 @@ class Books:
     async def _bounds(self) -> LogBounds:
         try:
             if self._consumer is None:
-                self._consumer = Consumer(self._settings, "metrics-books")
+                # What stands behind a transaction that an outsider left open is in the log all the same.
+                self._consumer = Consumer(self._settings, "metrics-books", isolation="read_uncommitted")
                 await self._consumer.start()
             return await self._consumer.bounds(await self._consumer.partitions(list(self._readers)))
         except KafkaAway:
@@ -113,14 +122,14 @@ class Books:
 def _ledger(rows: _Rows, log: LogBounds) -> Ledger:
     assignments = _account(rows.positions, "metrics", "lead-assignments", log)
     return Ledger(
-        events=_account(rows.positions, "scoring", "lead-events", log),
-        outcomes=_account(rows.positions, "routing", "lead-outcomes", log),
+        events=_account(rows.positions, "scoring", "lead-events", log, rows.answered.events),
+        outcomes=_account(rows.positions, "routing", "lead-outcomes", log, rows.answered.outcomes),
         leads=rows.leads,
         assignments=replace(rows.assignments, unaccounted=assignments.unaccounted),
     )
 
 
-def _account(rows: Sequence[PositionRow], service: str, topic: str, log: LogBounds) -> RecordAccount:
+def _account(rows: Sequence[PositionRow], service: str, topic: str, log: LogBounds, answered: int = 0) -> RecordAccount:
     """The account of `topic` with `service` as its witness. A row without a position has read nothing."""
     reads = [
         PartitionRead(
@@ -129,7 +138,7 @@ def _account(rows: Sequence[PositionRow], service: str, topic: str, log: LogBoun
         for row in rows
         if (row.service, row.topic) == (service, topic) and row.first is not None and row.next is not None
     ]
-    return account_of(reads, {number: bounds for (name, number), bounds in log.items() if name == topic})
+    return account_of(reads, {number: bounds for (name, number), bounds in log.items() if name == topic}, answered)
 
 
 def _waiting(reading: _Reading, offset: int, log: LogBounds) -> Waiting | None:

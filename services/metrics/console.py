@@ -72,10 +72,10 @@ def _percent(ratio: float | None) -> str:
 
 
 def _verdict(ledger: Ledger) -> str:
-    missing = {kind: count for kind, count in ledger.unaccounted().items() if count}
+    missing = {name: account["unaccounted"] for name, account in asdict(ledger).items() if account["unaccounted"]}
     if not missing:
         return '<p class="good">Nothing is unaccounted.</p>'
-    told = ", ".join(f"{count:,} {kind}" for kind, count in missing.items())
+    told = ", ".join(f"{count:,} {name}" for name, count in missing.items())
     return f'<p class="bad">Unaccounted: {escape(told)}.</p>'
 
 

@@ -1,4 +1,4 @@
-"""What the metrics service does with a batch: the tally, the leads, the outcomes that count."""
+"""What the metrics service does with a batch: the tally, the leads, the outcomes that count, the second witness."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any
 
-from funnel.contracts import LeadAssignment, LeadDecision, LeadEvent, LeadScore
+from funnel.contracts import IngestReceipt, LeadAssignment, LeadDecision, LeadEvent, LeadScore
 from funnel.contracts.registry import decoder
 from funnel.errors import Poison
 from funnel.postgres import Transaction
@@ -16,9 +16,12 @@ from funnel.spine import Decoder, Message, Outgoing, Rejected
 from services.metrics import store
 from services.metrics.domain.leads import Lead, apply_assignment, apply_decision, apply_score
 from services.metrics.domain.outcomes import KEPT, CountedOutcome
+from services.metrics.domain.receipts import Answered, answered_by
 from services.metrics.domain.tallies import Increment, count_event, summed
 
-TOPICS = ("lead-events", "lead-scores", "lead-assignments", "lead-decisions")
+TOPICS = ("lead-events", "lead-scores", "lead-assignments", "lead-decisions", "ingest-receipts")
+
+_WITHOUT_LEAD = (LeadEvent, IngestReceipt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,16 @@ class Decision:
     leads: Sequence[Lead]
     counted: Sequence[CountedOutcome]
     increments: Sequence[Increment]
+    answered: Mapping[str, Answered]
     rejected: Sequence[Rejected[Any]]
     outgoing: Sequence[Outgoing] = ()
 
 
 class MetricsHandler:
-    """Metrics' part of the spine's transaction. Locks: leads in the order of their ids, then rows of the tally."""
+    """Metrics' part of the spine's transaction.
+
+    Locks: leads in the order of their ids, then rows of the tally, then ingest processes, each in the order of its key.
+    """
 
     name = "metrics"
 
@@ -58,7 +65,7 @@ class MetricsHandler:
         self.decoders: Mapping[str, Decoder] = {topic: decoder(topic) for topic in TOPICS}
 
     async def lock(self, tx: Transaction, messages: Sequence[Message[Any]]) -> Keys:
-        values = [message.value for message in messages if not isinstance(message.value, LeadEvent)]
+        values = [message.value for message in messages if not isinstance(message.value, _WITHOUT_LEAD)]
         keys = Keys(
             tuple(sorted({value.lead_id for value in values if value.lead_id})),
             frozenset(value.lead_id for value in values if _tells_of_deal(value)),
@@ -92,7 +99,8 @@ class MetricsHandler:
         changed = [one for id_, one in leads.items() if one is not state.leads[id_]]
         known = {one.decision_id for lead in state.leads.values() for one in lead.counted}
         counted = [one for lead in changed for one in lead.counted if one.decision_id not in known]
-        return Decision(changed, counted, summed(increments), rejected)
+        answered = answered_by(message.value for message in messages if isinstance(message.value, IngestReceipt))
+        return Decision(changed, counted, summed(increments), answered, rejected)
 
     async def save(self, tx: Transaction, decision: Decision) -> None:
         if decision.leads:
@@ -101,6 +109,8 @@ class MetricsHandler:
             await store.save_counted(tx, decision.counted)
         if decision.increments:
             await store.add_tallies(tx, decision.increments)
+        if decision.answered:
+            await store.add_answered(tx, decision.answered)
 
     def _apply(self, leads: dict[str, Lead], value: Any, now: datetime) -> list[Increment]:
         """Apply one record to `leads`; what it adds to the tally. Raises Poison and then changes nothing."""
@@ -116,6 +126,8 @@ class MetricsHandler:
                 leads[lead_id], increments = apply_decision(leads[lead_id], value, self._zone, now)
             case LeadDecision():
                 pass  # an outcome that waits for its lead: it counts when it is applied
+            case IngestReceipt():
+                pass  # about no lead and in no tally
             case _:
                 raise TypeError(f"metrics reads no {type(value).__name__}")
         return increments

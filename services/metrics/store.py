@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 
 from funnel.ledger import AssignmentAccount, LeadAccount, LeadState
 from funnel.postgres import Row, Transaction, load_queries
 from services.metrics.domain.leads import UNSETTLED_LIMIT, Lead, state_of
 from services.metrics.domain.outcomes import CountedOutcome
+from services.metrics.domain.receipts import Answered
 from services.metrics.domain.report import Figures, TallyRow, figures_of
 from services.metrics.domain.tallies import Increment
 
@@ -82,6 +83,22 @@ async def add_tallies(tx: Transaction, increments: Sequence[Increment]) -> None:
         [one.count for one in increments],
         [one.amount for one in increments],
     )
+
+
+async def add_answered(tx: Transaction, by_process: Mapping[str, Answered]) -> None:
+    """Add to what each ingest process called stored. The processes are in the order of their ids."""
+    await tx.execute(
+        QUERIES["add_answered"],
+        list(by_process),
+        [one.events for one in by_process.values()],
+        [one.outcomes for one in by_process.values()],
+    )
+
+
+async def answered(tx: Transaction) -> Answered:
+    """What all ingest processes called stored, as far as their receipts were read."""
+    row = await tx.fetch_one(QUERIES["answered"])
+    return Answered() if row is None else Answered(int(row["events"]), int(row["outcomes"]))
 
 
 async def totals(tx: Transaction) -> Figures:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from funnel.contracts import LeadAssignment, LeadDecision, LeadEvent, LeadOutcome, LeadScore
+from funnel.contracts import IngestReceipt, LeadAssignment, LeadDecision, LeadEvent, LeadOutcome, LeadScore
 from funnel.envelope import outgoing
 from funnel.ids import lead_id
 from funnel.settings import Settings
@@ -178,6 +178,7 @@ _IDENTITY: dict[type, Callable[[Any], tuple[str, str, str, str, str]]] = {
     ),
     LeadDecision: lambda v: ("routing", v.decision_id, f"lead.{v.kind}", "lead_decision.v1", v.lead_id),
     LeadOutcome: lambda v: (v.source, v.event_id, f"outcome.{v.type}", "lead_outcome.v1", v.lead_id),
+    IngestReceipt: lambda v: ("ingest", f"{v.process}:{v.number}", "ingest.receipt", "ingest_receipt.v1", v.process),
 }
 
 

@@ -22,6 +22,7 @@ from funnel.embedded.ports import free_port
 from funnel.postgres import Transaction
 from funnel.settings import Settings
 from funnel.spine import Decoder, Message, Outgoing, Rejected
+from funnel.spine.model import AnyHandler
 from services.metrics.app import build
 from tests.support import eventually
 
@@ -164,8 +165,8 @@ class Witnessed:
 
 
 @asynccontextmanager
-async def witnessing(settings: Settings, witness: Witness) -> AsyncIterator[None]:
-    """The witness at work until the block ends."""
+async def witnessing(settings: Settings, witness: AnyHandler) -> AsyncIterator[None]:
+    """The witness, or a handler without the rest of its service, at work until the block ends."""
     stop = asyncio.Event()
     async with runtime.spine(settings, witness, publishes=False) as spine:
         tasks = [asyncio.create_task(worker.run(stop), name=worker.name) for worker in spine.workers]

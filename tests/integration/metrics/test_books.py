@@ -41,20 +41,24 @@ async def test_the_ledger_equals_a_hand_count(settings: Settings) -> None:
         expected = {
             "events": {
                 "accepted": events + 2,
+                "answered": 0,
                 "applied": events - repeats - 1,
                 "duplicates": repeats,
                 "quarantined": 3,
                 "in_flight": 0,
                 "skipped": 0,
+                "missing": 0,
                 "unaccounted": 0,
             },
             "outcomes": {
                 "accepted": 10,
+                "answered": 0,
                 "applied": 7,
                 "duplicates": 3,
                 "quarantined": 0,
                 "in_flight": 0,
                 "skipped": 0,
+                "missing": 0,
                 "unaccounted": 0,
             },
             "assignments": {

@@ -11,6 +11,7 @@ from funnel.contracts import (
     Cause,
     Context,
     Identity,
+    IngestReceipt,
     LeadAssignment,
     LeadDecision,
     LeadEvent,
@@ -88,6 +89,18 @@ def decision(
         lead_id=lead_id,
         version=version,
         **fields,
+    )
+
+
+def receipt(number: int = 1, *, events: int = 0, outcomes: int = 0, process: str = "p-1") -> IngestReceipt:
+    until = NOON + timedelta(minutes=number)
+    return IngestReceipt(
+        process=process,
+        number=number,
+        since=until - timedelta(minutes=1),
+        until=until,
+        events=events,
+        outcomes=outcomes,
     )
 
 

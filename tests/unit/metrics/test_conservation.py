@@ -153,14 +153,22 @@ def test_a_deleted_topic_leaves_its_records_unaccounted() -> None:
 def test_the_json_has_the_published_names() -> None:
     ledger = Ledger(RecordAccount(), RecordAccount(), LeadAccount(), AssignmentAccount())
     printed = ledger.as_json()
-    assert {"accepted", "duplicates", "applied", "quarantined", "in_flight", "unaccounted"} <= printed["events"].keys()
+    promised = {"accepted", "answered", "duplicates", "applied", "quarantined", "in_flight", "unaccounted"}
+    assert promised <= printed["events"].keys()
     assert printed["outcomes"].keys() == printed["events"].keys()
     assert printed["leads"].keys() == {"total", "unaccounted", *LeadState}
     assert {"active", "published", "unpublished"} <= printed["assignments"].keys()
 
 
-@pytest.mark.parametrize("kind", ["events", "outcomes", "leads", "assignments"])
-def test_what_is_missing_is_told_per_kind(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("part", "name", "kind"),
+    [
+        *((part, "unaccounted", part) for part in ("events", "outcomes", "leads", "assignments")),
+        *((part, "missing", f"{part}_answered") for part in ("events", "outcomes")),
+    ],
+)
+def test_what_is_missing_is_told_per_kind(part: str, name: str, kind: str) -> None:
     empty = Ledger(RecordAccount(), RecordAccount(), LeadAccount(), AssignmentAccount())
-    broken = replace(empty, **{kind: replace(getattr(empty, kind), unaccounted=3)})
-    assert broken.unaccounted() == {"events": 0, "outcomes": 0, "leads": 0, "assignments": 0} | {kind: 3}
+    broken = replace(empty, **{part: replace(getattr(empty, part), **{name: 3})})
+    kinds = ("events", "events_answered", "outcomes", "outcomes_answered", "leads", "assignments")
+    assert broken.unaccounted() == dict.fromkeys(kinds, 0) | {kind: 3}

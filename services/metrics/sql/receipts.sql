@@ -1,0 +1,11 @@
+-- name: add_answered
+-- rows come in the order of the key; ON CONFLICT adds to the newest row
+INSERT INTO answered AS a (process, events, outcomes)
+SELECT process, events, outcomes
+FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS n (process, events, outcomes, n)
+ORDER BY n
+ON CONFLICT (process) DO UPDATE SET events = a.events + excluded.events, outcomes = a.outcomes + excluded.outcomes
+
+-- name: answered
+-- as numeric: a sum of bigints need not be one
+SELECT coalesce(sum(events), 0) AS events, coalesce(sum(outcomes), 0) AS outcomes FROM answered
