@@ -38,8 +38,6 @@ from funnel.spine.relay import LEASE_NAME, Relay
 from funnel.telemetry import LEASES_HELD
 
 DRAIN_SECONDS = 10
-# Batches of one process under way at once: while Postgres works on one, Python reads and decides the other.
-LANES = 2
 EXIT_LOUD = 1
 GC_THRESHOLDS = (50_000, 20, 100)
 
@@ -117,9 +115,13 @@ async def spine(
     *,
     publishes: bool = True,
     duties: Sequence[str] = (),
+    lanes: int = 1,
     clock: Clock | None = None,
 ) -> AsyncIterator[Spine]:
     """Connect everything `handler` needs; `duties` are names of which one replica at a time holds each.
+
+    `lanes` batches are under way at once: while Postgres works on one, Python reads and decides the other. Worth it
+    where batches seldom lock the same rows.
 
     Raises UnsafeSettings, DatabaseAway or KafkaAway. Leases are handed over at the end.
     """
@@ -136,7 +138,7 @@ async def spine(
         await assert_durable(database, waive_replication=settings.waive_replication)
         await assert_replicated(settings, list(handler.decoders))
         await keeper.add([(f"#{duty}", 0) for duty in duties] + ([(LEASE_NAME, 0)] if publishes else []))
-        yield _assemble(settings, handler, database, relay_database, producer, keeper, clock or SystemClock())
+        yield _assemble(settings, handler, database, relay_database, producer, keeper, lanes, clock or SystemClock())
     finally:
         await keeper.release()
         if producer is not None:
@@ -152,6 +154,7 @@ def _assemble(
     relay_database: Database,
     producer: Producer | None,
     keeper: LeaseKeeper,
+    lanes: int,
     clock: Clock,
 ) -> Spine:
     name = handler.name
@@ -166,9 +169,9 @@ def _assemble(
             relay.wake if relay is not None else lambda: None,
             lambda: keeper.holds(LEASE_NAME),
             lane,
-            LANES,
+            lanes,
         )
-        for lane in range(LANES)
+        for lane in range(lanes)
     ]
     observer = Observer(
         handler,

@@ -65,7 +65,7 @@ async def apply(
             await _forget(tx, rejected)
             quarantined = quarantined + rejected
         await _quarantine(tx, quarantined)
-        await _count(tx, live, items.duplicates, quarantined)
+        await _recount(tx, items.duplicates, quarantined)
         if published and notify:
             await tx.execute(QUERIES["notify_outbox"])
     return Result(kept, fenced, published)
@@ -82,6 +82,7 @@ async def _advance(tx: Transaction, chunks: Sequence[Chunk]) -> frozenset[Partit
         [c.last and _storable(c.last) for c in chunks],
         [c.holes for c in chunks],
         LEASE,
+        [len(c.items) for c in chunks],
     )
     return frozenset((row["topic"], row["partition"]) for row in rows)
 
@@ -149,21 +150,19 @@ async def _quarantine(tx: Transaction, items: Sequence[Poisoned]) -> None:
     )
 
 
-async def _count(
-    tx: Transaction, chunks: Sequence[Chunk], duplicates: Sequence[Message[Any]], quarantined: Sequence[Poisoned]
-) -> None:
-    """Move the counters with the position: applied + duplicates + quarantined = records passed."""
+async def _recount(tx: Transaction, duplicates: Sequence[Message[Any]], quarantined: Sequence[Poisoned]) -> None:
+    """Correct the counters that moved with the position: applied + duplicates + quarantined = records passed."""
     repeats = Counter((m.topic, m.record.partition) for m in duplicates)
     bad = Counter((p.topic, p.record.partition) for p in quarantined)
-    partitions = [chunk.partition for chunk in chunks]
-    await tx.execute(
-        QUERIES["count"],
-        [topic for topic, _ in partitions],
-        [number for _, number in partitions],
-        [len(c.items) - repeats[c.partition] - bad[c.partition] for c in chunks],
-        [repeats[p] for p in partitions],
-        [bad[p] for p in partitions],
-    )
+    partitions = sorted(repeats.keys() | bad.keys())
+    if partitions:
+        await tx.execute(
+            QUERIES["recount"],
+            [topic for topic, _ in partitions],
+            [number for _, number in partitions],
+            [repeats[p] for p in partitions],
+            [bad[p] for p in partitions],
+        )
 
 
 def _storable(text: str) -> str:

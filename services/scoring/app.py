@@ -18,7 +18,7 @@ from services.scoring.settings import load_config
 async def build(settings: Settings) -> AsyncIterator[Application]:
     """The service, connected. Raises ConfigError for rules that cannot be used, and what `runtime.spine` raises."""
     handler = ScoringHandler(Scorer(load_config(settings.home)))
-    async with runtime.spine(settings, handler) as spine:
+    async with runtime.spine(settings, handler, lanes=2) as spine:
         yield Application(
             name=handler.name,
             http=create_api(spine.database, spine.ready),

@@ -132,7 +132,7 @@ def _published(person: str, total: int, version: int, now: datetime) -> Outgoing
 async def running(settings: Settings, handler: Toy, **options: Any) -> AsyncIterator[Spine]:
     """The toy service at work until the block ends; raises what a worker raised."""
     stop = asyncio.Event()
-    async with spine(settings, handler, **options) as opened:
+    async with spine(settings, handler, **{"lanes": 2, **options}) as opened:
         tasks = [asyncio.create_task(worker.run(stop), name=worker.name) for worker in opened.workers]
         try:
             yield opened
