@@ -30,7 +30,7 @@ FULL = Sizes(
     spine_events=120_000,
     scoring_events=60_000,
     assignment_events=40_000,
-    faust_events=12_000,
+    faust_events=40_000,
     latency_seconds=20.0,
     latency_warm_up_seconds=5.0,
 )
@@ -38,7 +38,7 @@ QUICK = Sizes(
     spine_events=30_000,
     scoring_events=15_000,
     assignment_events=10_000,
-    faust_events=3_000,
+    faust_events=8_000,
     latency_seconds=6.0,
     latency_warm_up_seconds=3.0,
 )

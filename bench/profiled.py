@@ -44,7 +44,7 @@ class Waits:
             try:
                 return await original(self, *args, **options)
             finally:
-                total = waits._totals.setdefault(label(*args), [0, 0.0])
+                total = waits._totals.setdefault(label(*args, **options), [0, 0.0])
                 total[0] += 1
                 total[1] += time.perf_counter() - start
 
@@ -76,14 +76,15 @@ def with_statements(module: str) -> str:
     waits = Waits()
     for method in ("fetch", "fetchrow", "fetchval", "execute"):
         waits.watch(asyncpg.Connection, method, _statement)
-    waits.watch(Consumer, "poll", lambda *_: "(Kafka: the next records)")
-    waits.watch(Producer, "publish", lambda *_: "(Kafka: records acknowledged)")
+    waits.watch(asyncpg.Connection, "copy_records_to_table", lambda table, **_: f"COPY {table}")
+    waits.watch(Consumer, "poll", lambda *_, **__: "(Kafka: the next records)")
+    waits.watch(Producer, "publish", lambda *_, **__: "(Kafka: records acknowledged)")
     with contextlib.suppress(SystemExit):
         runpy.run_module(module, run_name="__main__")
     return waits.table()
 
 
-def _statement(sql: str, *_: object) -> str:
+def _statement(sql: str, *_: object, **__: object) -> str:
     lines = [line for line in sql.splitlines() if not line.lstrip().startswith("--")]
     return " ".join(" ".join(lines).split())[:_LABEL_LENGTH]
 

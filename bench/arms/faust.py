@@ -61,6 +61,10 @@ class Tally:
         self.different.add((result.person, result.n))
         self.totals[result.person] = result.applied
 
+    def rate(self) -> float:
+        """Results per second, from the first to the last."""
+        return len(self.seen) / max(self.last - self.first, 1e-9)
+
     def losses(self, events: int) -> Losses:
         """Compared with every event counted once."""
         return checks.of_events(self.seen, events // EVENTS_PER_PERSON, EVENTS_PER_PERSON, self.totals)
@@ -88,9 +92,8 @@ def _drained(bench: Bench, guarantee: str) -> tuple[dict[str, float], Losses]:
             _listen(bench, reader, tally, child, lambda: bool(tally.seen))
             meter, before = Meter({"faust": child.identity.find(), BROKER: bench.servers.kafka}), len(tally.seen)
             _listen(bench, reader, tally, child, lambda: len(tally.different) >= events)
-            usage, counted = meter.usage(), len(tally.seen) - before
-        rate = counted / max(usage.seconds, 1e-9)
-        return {"events_per_s": rate, **cpu_per(usage, counted)}, tally.losses(events)
+            usage, taken = meter.usage(), len(tally.seen) - before
+        return {"events_per_s": tally.rate(), **cpu_per(usage, taken)}, tally.losses(events)
 
 
 def _killed(bench: Bench, guarantee: str) -> Losses:
