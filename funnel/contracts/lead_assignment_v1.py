@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
 from funnel.contracts.instants import Instant
 
 from . import parts
-
-AssignmentStatus: TypeAlias = Literal["assigned", "revoked", "closed"]
-
-
-DealStatus: TypeAlias = Literal["open", "won", "lost"]
-
-
-class Rep(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """The sales rep who owns the lead."""
-
-    id: str
-    name: str | None = None
-    email: str | None = None
-
-
-class Deal(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """One deal of the lead: the unit of opportunities, orders and revenue."""
-
-    deal_id: str
-    status: DealStatus
-    deal_stage: str | None = None
-    amount: parts.Amount | None = None
 
 
 class LeadAssignment(Struct, frozen=True, gc=False, kw_only=True):
@@ -42,9 +20,9 @@ class LeadAssignment(Struct, frozen=True, gc=False, kw_only=True):
     lead_id: str
     epoch: Annotated[int, Meta(ge=1)]
     version: Annotated[int, Meta(ge=1)]
-    status: AssignmentStatus
+    status: parts.AssignmentStatus
     at: Instant
-    rep: Rep
+    rep: parts.Rep
     pool: str
     assigned_at: Instant
     config_version: str
@@ -58,8 +36,8 @@ class LeadAssignment(Struct, frozen=True, gc=False, kw_only=True):
     previous_assignment_id: str | None = None
     account: parts.Account | None = None
     outcome: parts.ReportedOutcome | None = None
-    deals: list[Deal] = field(default_factory=list)
+    deals: list[parts.Deal] = field(default_factory=list)
     contact: parts.Contact | None = None
     message: str | None = None
-    first_touch: parts.Touch | None = None
-    last_touch: parts.Touch | None = None
+    first_touch: parts.TouchV1 | None = None
+    last_touch: parts.TouchV1 | None = None

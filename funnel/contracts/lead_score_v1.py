@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
 from funnel.contracts.instants import Instant
 
 from . import parts
-
-IdentifierKind: TypeAlias = Literal["email", "phone", "visitor", "external"]
-
-
-class Identifier(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """One identifier that belongs to the lead, normalised."""
-
-    kind: IdentifierKind
-    value: str
-
-
-class Cause(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """The event that caused this record."""
-
-    source: str
-    event_id: str
 
 
 class LeadScore(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
@@ -40,18 +24,18 @@ class LeadScore(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True)
     at: Instant
     created_at: Instant
     config_version: str
-    caused_by: Cause
+    caused_by: parts.Cause
     previous_stage: parts.Stage | None = None
     grade: str | None = None
     reasons: list[parts.Reason] = field(default_factory=list)
     qualified_at: Instant | None = None
     mode: parts.Mode = "live"
     origin: str | None = None
-    identifiers: list[Identifier] = field(default_factory=list)
+    identifiers: list[parts.Identifier] = field(default_factory=list)
     contact: parts.Contact | None = None
     person: parts.Person | None = None
     message: str | None = None
-    first_touch: parts.Touch | None = None
-    last_touch: parts.Touch | None = None
+    first_touch: parts.TouchV1 | None = None
+    last_touch: parts.TouchV1 | None = None
     consent: parts.Consent | None = None
     account: parts.Account | None = None

@@ -11,15 +11,23 @@ from funnel.contracts.instants import Instant
 Mode: TypeAlias = Literal["live", "history"]
 
 
-class Identity(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """Who the event is about. At least one identifier is given; the rules of scoring decide which lead
-    that is.
-    """
+Stage: TypeAlias = Literal[
+    "new",
+    "engaged",
+    "mql",
+    "sal",
+    "sql",
+    "opportunity",
+    "won",
+    "lost",
+    "nurture",
+    "recycled",
+    "disqualified",
+    "suppressed",
+]
 
-    email: str | None = None
-    phone: str | None = None
-    visitor_id: str | None = None
-    external_ids: dict[str, str] | None = None
+
+IdentifierKind: TypeAlias = Literal["email", "phone", "visitor", "external"]
 
 
 class Person(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
@@ -52,28 +60,60 @@ class Utm(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     content: str | None = None
 
 
+class Reason(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """One rule's points: the sum of the reasons explains the score."""
+
+    rule: str
+    points: int
+
+
+class Identifier(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """One identifier that belongs to the lead, normalised."""
+
+    kind: IdentifierKind
+    value: str
+
+
+class Contact(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """How to reach the person."""
+
+    email: str | None = None
+    phone: str | None = None
+    name: str | None = None
+    company: str | None = None
+
+
+class Account(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """The company the lead belongs to."""
+
+    id: str
+    name: str | None = None
+
+
+class Cause(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """The event that caused this record."""
+
+    source: str
+    event_id: str
+
+
+class Identity(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """Who the event is about. At least one identifier is given; the rules of scoring decide which lead
+    that is.
+    """
+
+    email: str | None = None
+    phone: str | None = None
+    visitor_id: str | None = None
+    external_ids: dict[str, str] | None = None
+
+
 class Consent(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """What the person agreed to. Absent means not asked, which is not a yes."""
 
     marketing: bool | None = None
     email: bool | None = None
     phone: bool | None = None
-
-
-Stage: TypeAlias = Literal[
-    "new",
-    "engaged",
-    "mql",
-    "sal",
-    "sql",
-    "opportunity",
-    "won",
-    "lost",
-    "nurture",
-    "recycled",
-    "disqualified",
-    "suppressed",
-]
 
 
 OutcomeType: TypeAlias = Literal[
@@ -106,22 +146,6 @@ class Amount(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$(?!\\n)")]
 
 
-class Reason(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """One rule's points: the sum of the reasons explains the score."""
-
-    rule: str
-    points: int
-
-
-class Contact(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """How to reach the person."""
-
-    email: str | None = None
-    phone: str | None = None
-    name: str | None = None
-    company: str | None = None
-
-
 class Touch(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """An event that shows interest, shortened to what tells where a lead came from."""
 
@@ -130,16 +154,10 @@ class Touch(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     source: str | None = None
     event_id: str | None = None
     page_url: str | None = None
+    landing_url: str | None = None
     referrer: str | None = None
     utm: Utm | None = None
     click_ids: dict[str, str] | None = None
-
-
-class Account(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
-    """The company the lead belongs to."""
-
-    id: str
-    name: str | None = None
 
 
 class ReportedOutcome(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
@@ -156,3 +174,39 @@ class ReportedOutcome(Struct, frozen=True, omit_defaults=True, gc=False, kw_only
     rep_id: str | None = None
     channel: Channel | None = None
     flags: list[str] = field(default_factory=list)
+
+
+AssignmentStatus: TypeAlias = Literal["assigned", "revoked", "closed"]
+
+
+DealStatus: TypeAlias = Literal["open", "won", "lost"]
+
+
+class TouchV1(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """An event that shows interest, shortened to what tells where a lead came from."""
+
+    type: str
+    occurred_at: Instant
+    source: str | None = None
+    event_id: str | None = None
+    page_url: str | None = None
+    referrer: str | None = None
+    utm: Utm | None = None
+    click_ids: dict[str, str] | None = None
+
+
+class Rep(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """The sales rep who owns the lead."""
+
+    id: str
+    name: str | None = None
+    email: str | None = None
+
+
+class Deal(Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
+    """One deal of the lead: the unit of opportunities, orders and revenue."""
+
+    deal_id: str
+    status: DealStatus
+    deal_stage: str | None = None
+    amount: Amount | None = None

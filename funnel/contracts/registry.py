@@ -16,15 +16,16 @@ here, once:
 | an unknown field | ignored |
 | `""` or null in a schema that clients write | as if the field were absent |
 | a time with another offset | the same instant in UTC |
+| an older version of a schema | the newest, the fields that came later absent |
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -52,12 +53,13 @@ _DATASCHEMA: Final = re.compile(r"([a-z][a-z0-9_]*)\.v([1-9][0-9]{0,8})")
 def decoder(topic: str) -> Callable[[bytes, str | None], Any]:
     """A function `decode(value, dataschema)` for the records of `topic` (its logical name).
 
-    Without a dataschema the body is read alone where the topic's file allows it. The function raises Poison
-    or UnknownVersion; this one raises KeyError for a topic that has no file.
+    It returns the newest version's struct whatever version it reads. Without a dataschema the body is read alone
+    where the topic's file allows it. The function raises Poison or UnknownVersion; this one raises KeyError for a
+    topic that has no file.
     """
-    readers: dict[str | None, Reader] = {name: _READERS[name] for name in CARRIED[topic]}
+    readers: dict[str | None, Reader] = {name: _filling_in(name) for name in CARRIED[topic]}
     if topic in BODY_ALONE:
-        readers[None] = _READERS[BODY_ALONE[topic]]
+        readers[None] = readers[BODY_ALONE[topic]]
 
     def decode_record(value: bytes, dataschema: str | None) -> Any:
         reader = readers.get(dataschema)
@@ -69,7 +71,7 @@ def decoder(topic: str) -> Callable[[bytes, str | None], Any]:
 
 
 def decode(value: bytes, dataschema: str) -> Any:
-    """The struct of `value`, whatever topic it came from. Raises Poison or UnknownVersion."""
+    """The struct of that very version, whatever topic the record came from. Raises Poison or UnknownVersion."""
     reader = _READERS.get(dataschema)
     if reader is None:
         raise _refusal(dataschema, tuple(STRUCTS), "it is not one of ours")
@@ -81,7 +83,7 @@ def _refusal(dataschema: str | None, known: tuple[str, ...], otherwise: str) -> 
         return _poison(f"no ce_dataschema header: {otherwise}")
     match = _DATASCHEMA.fullmatch(dataschema)
     name, version = (match[1], int(match[2])) if match else ("", 0)
-    newest = max((int(one.rpartition(".v")[2]) for one in known if one.startswith(f"{name}.v")), default=0)
+    newest = max((_version(one) for one in known if one.startswith(f"{name}.v")), default=0)
     if newest and version > newest:
         return UnknownVersion(f"{dataschema} is newer than this build, which reads up to version {newest}")
     return _poison(f"ce_dataschema is {dataschema[:100]!r}: {otherwise}")
@@ -94,10 +96,28 @@ def _poison(reason: str, path: str | None = None) -> Poison:
     return Poison(_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
+def _filling_in(dataschema: str) -> Reader:
+    """The decoder of one schema that gives the struct of its newest version.
+
+    An old record is read by its own rules first: what a later version has a rule for may be a field of the client's own
+    in it, with any content.
+    """
+    read, name = _READERS[dataschema], dataschema.rpartition(".v")[0]
+    newest = max((one for one in STRUCTS if one.startswith(f"{name}.v")), key=_version)
+    if newest == dataschema:
+        return read
+    struct = STRUCTS[newest]
+    return lambda value: msgspec.convert(read(value), struct, from_attributes=True)
+
+
+def _version(dataschema: str) -> int:
+    return int(dataschema.rpartition(".v")[2])
+
+
 def _reader(dataschema: str) -> Reader:
     """The decoder of one schema, built once: msgspec keeps what it learned of the struct in it."""
     struct = STRUCTS[dataschema]
-    instants = INSTANTS[dataschema]
+    times = _Times.of(INSTANTS[dataschema])
     empty_is_absent = dataschema in EMPTY_IS_ABSENT
     from_json = msgspec.json.Decoder(struct).decode
 
@@ -111,20 +131,45 @@ def _reader(dataschema: str) -> Reader:
             record = _read_sparse(value, struct)
         except ValueError as error:
             raise _not_json(value, error) from error
-        return _in_utc(record, instants)
+        return _in_utc(record, times)
 
     return read
 
 
-def _in_utc(record: Any, instants: tuple[str, ...]) -> Any:
-    moved: dict[str, datetime] = {}
-    for name in instants:
+class _Times(NamedTuple):
+    """Which fields of an object are times, and which are parts with times of their own."""
+
+    names: tuple[str, ...]
+    parts: tuple[tuple[str, _Times], ...]
+
+    @classmethod
+    def of(cls, paths: Iterable[str]) -> _Times:
+        """From dotted paths."""
+        names: list[str] = []
+        parts: dict[str, list[str]] = {}
+        for first, dot, rest in (path.partition(".") for path in paths):
+            if dot:
+                parts.setdefault(first, []).append(rest)
+            else:
+                names.append(first)
+        return cls(tuple(names), tuple((name, cls.of(inner)) for name, inner in parts.items()))
+
+
+def _in_utc(record: Any, times: _Times, path: str = "$") -> Any:
+    moved: dict[str, Any] = {}
+    for name in times.names:
         at: datetime | None = getattr(record, name)
         if at is not None and at.tzinfo is not UTC:
             try:
                 moved[name] = at.astimezone(UTC)
             except OverflowError as error:
-                raise _poison("time outside the years 1 to 9999", f"$.{name}") from error
+                raise _poison("time outside the years 1 to 9999", f"{path}.{name}") from error
+    for name, inner in times.parts:
+        part = getattr(record, name)
+        if part is not None:
+            in_utc = _in_utc(part, inner, f"{path}.{name}")
+            if in_utc is not part:
+                moved[name] = in_utc
     return msgspec.structs.replace(record, **moved) if moved else record
 
 

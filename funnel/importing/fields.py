@@ -48,11 +48,13 @@ _PERSON = dict.fromkeys(_PERSON_NAMES + _PERSON_FIRM, _TEXT) | {"employees": Cel
 _UTM = ("source", "medium", "campaign", "term", "content")
 
 _EVENT_FIELDS: Mapping[str, CellType] = (
-    {"type": _TEXT, "occurred_at": CellType.TIME, "context.page_url": _TEXT, "context.referrer": _TEXT}
+    dict.fromkeys(("type", "context.page_url", "context.landing_url", "context.referrer"), _TEXT)
+    | {"occurred_at": CellType.TIME}
     | _IDENTITY
     | {f"person.{name}": kind for name, kind in _PERSON.items()}
     | {f"context.utm.{name}": _TEXT for name in _UTM}
-    | {f"consent.{name}": CellType.BOOLEAN for name in ("marketing", "email", "phone")}
+    | {f"consent.{name}": CellType.BOOLEAN for name in ("marketing", "email", "phone", "sms")}
+    | {"consent.at": CellType.TIME, "consent.text": _TEXT, "consent.basis": _TEXT}
 )
 _OUTCOME_FIELDS: Mapping[str, CellType] = (
     dict.fromkeys(("type", "lead_id", "assignment_id", "rep_id", "channel"), _TEXT)

@@ -11,7 +11,7 @@ import argparse
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ def _catalogue(documents: Mapping[str, Mapping[str, Any]], carried: Mapping[str,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -75,7 +75,7 @@ BODY_ALONE: Final[Mapping[str, str]] = {alone!r}
 """Topic that others may write without our headers -> the schema assumed then."""
 
 INSTANTS: Final[Mapping[str, tuple[str, ...]]] = {instants!r}
-"""Schema -> its top-level fields that are times."""
+"""Schema -> its fields that are times; `consent.at` is one of a part."""
 
 EMPTY_IS_ABSENT: Final = frozenset({lenient!r})
 """Schemas that clients write, where `""` and null stand for an absent field."""
@@ -83,7 +83,16 @@ EMPTY_IS_ABSENT: Final = frozenset({lenient!r})
 
 
 def _instants(document: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(name for name, field in document["properties"].items() if field.get("format") == "date-time")
+    return tuple(_times_in(document, document.get("$defs", {})))
+
+
+def _times_in(schema: Mapping[str, Any], parts: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """Paths of the times in an object and in its parts, not in lists of parts."""
+    for name, field in schema.get("properties", {}).items():
+        if field.get("format") == "date-time":
+            yield within + name
+        for reference in (one["$ref"] for one in (field, *field.get("anyOf", ())) if "$ref" in one):
+            yield from _times_in(parts[reference.rpartition("/")[2]], parts, f"{within}{name}.")
 
 
 def _formatted(text: str) -> str:

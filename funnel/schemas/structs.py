@@ -12,9 +12,11 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from funnel import schemas
 
 PARTS: Final = "parts"
 """The module of what several schemas have in common, word for word."""
@@ -37,9 +39,8 @@ def render(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch, "schemas"), Path(scratch, "structs")
         source.mkdir()
-        for dataschema, document in documents.items():
-            reduced = json.dumps(_reduce(document))
-            (source / f"{module_name(dataschema)}.json").write_text(reduced, encoding="utf-8")
+        for dataschema, reduced in _named_apart({name: _reduce(document) for name, document in documents.items()}):
+            (source / f"{module_name(dataschema)}.json").write_text(json.dumps(reduced), encoding="utf-8")
         _run_generator(source, target)
         written = {path.stem: path.read_text(encoding="utf-8") for path in sorted(target.glob("*.py"))}
     del written["__init__"]
@@ -55,6 +56,40 @@ def _reduce(schema: Mapping[str, Any]) -> dict[str, Any]:
         del reduced["format"]
         reduced["customTypePath"] = "funnel.contracts.instants.Instant"
     return _without_null(reduced)
+
+
+def _named_apart(documents: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The documents, with a name of its own for each part that several of them share.
+
+    What is shared goes into one module, where the generator silently drops one of two variants with the same name. So
+    `Touch` is the newest variant, `TouchV1` the one that the first versions share.
+    """
+    users: dict[tuple[str, str], list[str]] = {}
+    for dataschema, document in documents.items():
+        for name, part in document.get("$defs", {}).items():
+            users.setdefault((name, json.dumps(part, sort_keys=True)), []).append(dataschema)
+    variants: dict[str, list[list[str]]] = {}
+    for (name, _), found in users.items():
+        if len(found) > 1:
+            variants.setdefault(name, []).append(found)
+    new_names: dict[str, dict[str, str]] = {dataschema: {} for dataschema in documents}
+    for name, groups in variants.items():
+        groups.sort(key=lambda found: max(schemas.split(dataschema)[1] for dataschema in found))
+        for number, group in enumerate(groups[:-1], start=1):
+            for dataschema in group:
+                new_names[dataschema][name] = f"{name}V{number}"
+    for dataschema, document in documents.items():
+        yield dataschema, _renamed(document, new_names[dataschema])
+
+
+def _renamed(document: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    text = json.dumps(document)
+    for old, new in names.items():
+        text = text.replace(f'"#/$defs/{old}"', f'"#/$defs/{new}"')
+    renamed: dict[str, Any] = json.loads(text)
+    if names:
+        renamed["$defs"] = {names.get(name, name): part for name, part in renamed["$defs"].items()}
+    return renamed
 
 
 def _reduce_value(key: str, value: Any) -> Any:

@@ -199,7 +199,7 @@ def _assignment(record: AssignmentRecord, config_version: str, traceparent: str 
         ce_source=SERVICE,
         at=record.at,
         subject=lead.lead_id,
-        dataschema="lead_assignment.v1",
+        dataschema="lead_assignment.v2",
         traceparent=traceparent,
     )
 

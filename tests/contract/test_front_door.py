@@ -47,21 +47,26 @@ def part(dataschema: str, name: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.sampled_from(sorted(fields_of(dataschema, name))), TEXT | JSON, max_size=4)
 
 
+TIMES = st.datetimes(timezones=st.timezones()).map(datetime.isoformat)
+TOUCHES = part("lead_event.v2", "RememberedTouch") | st.fixed_dictionaries({"at": TIMES, "click_ids": JSON})
 EVENTS = sent(
-    "lead_event.v1",
+    "lead_event.v2",
     event_id=TEXT,
     type=st.just("form.submitted"),
-    occurred_at=st.datetimes(timezones=st.timezones()).map(datetime.isoformat),
+    occurred_at=TIMES,
+    occurred_at_sent=TIMES,
+    sent_at=TIMES,
     identity=st.fixed_dictionaries({"email": st.just("a@example.com")}, optional={"external_ids": JSON}),
-    person=part("lead_event.v1", "Person"),
-    context=part("lead_event.v1", "Context"),
+    person=part("lead_event.v2", "Person"),
+    context=part("lead_event.v2", "Context") | st.fixed_dictionaries({"first_touch": TOUCHES, "last_touch": TOUCHES}),
     properties=st.dictionaries(TEXT, JSON, max_size=3),
+    consent=part("lead_event.v2", "ConsentStatement") | st.fixed_dictionaries({"sms": st.booleans(), "at": TIMES}),
 ).map(lambda body: {"type": "form.submitted", "identity": {"email": "a@example.com"}, **body})
 OUTCOMES = sent(
     "lead_outcome.v1",
     reason=TEXT,
     note=TEXT,
-    occurred_at=st.datetimes(timezones=st.timezones()).map(datetime.isoformat),
+    occurred_at=TIMES,
     identity=part("lead_outcome.v1", "Identity"),
     voice=part("lead_outcome.v1", "Voice"),
     amount=st.fixed_dictionaries({"value": st.from_regex(r"[0-9.]{1,9}"), "currency": st.just("JPY")}),

@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast, get_args, get_type_hints
 
 import pytest
+from msgspec import Struct
 
 from funnel import schemas
+from funnel.contracts import LeadAssignment, LeadScore, Touch, lead_assignment_v1, lead_score_v1
 from funnel.schemas import published
 
 ROOT = schemas.folder().parent
@@ -57,27 +60,41 @@ def test_the_gate_fails_on_a_changed_type_a_leftover_and_a_stale_document(checko
 
 def test_a_new_version_is_generated_beside_the_old_one_and_then_locked(checkout: Path) -> None:
     events = checkout / "schemas" / "events"
-    newer = json.loads((events / "lead_event.v1.schema.json").read_text())
-    newer["$id"] = "urn:funnel:schema:lead_event.v2"
+    newer = json.loads((events / "lead_event.v2.schema.json").read_text())
+    newer["$id"] = "urn:funnel:schema:lead_event.v3"
     newer["properties"]["campaign_id"] = {"type": ["string", "null"], "description": "New.", "default": None}
-    (events / "lead_event.v2.schema.json").write_text(json.dumps(newer))
+    (events / "lead_event.v3.schema.json").write_text(json.dumps(newer))
     topic = checkout / "schemas" / "topics" / "lead-events.yaml"
-    topic.write_text(topic.read_text() + "  2: lead_event.v2\n")
+    topic.write_text(topic.read_text() + "  3: lead_event.v3\n")
 
     assert generate(checkout, "--check").returncode == 1
     assert generate(checkout, "--publish").returncode == 0
     assert generate(checkout, "--check").returncode == 0
     assert published.unpublished(checkout / "schemas") == []
     script = (
-        "from funnel.contracts import LeadEvent, lead_event_v1;"
+        "from funnel.contracts import LeadEvent, lead_event_v2;"
         "assert 'campaign_id' in LeadEvent.__struct_fields__;"
-        "assert 'campaign_id' not in lead_event_v1.LeadEvent.__struct_fields__;"
+        "assert 'campaign_id' not in lead_event_v2.LeadEvent.__struct_fields__;"
         "from funnel.contracts.registry import decoder; from funnel.errors import UnknownVersion\n"
-        "try: decoder('lead-events')(b'{}', 'lead_event.v3')\n"
+        "try: decoder('lead-events')(b'{}', 'lead_event.v4')\n"
         "except UnknownVersion: print('waits')"
     )
     result = subprocess.run([sys.executable, "-c", script], cwd=checkout, capture_output=True, text=True, check=False)
     assert (result.stdout, result.stderr) == ("waits\n", "")
+
+
+def test_two_variants_of_a_shared_part_are_two_classes() -> None:
+    for old, new in ((lead_score_v1.LeadScore, LeadScore), (lead_assignment_v1.LeadAssignment, LeadAssignment)):
+        assert "landing_url" not in struct_of(old, "first_touch").__struct_fields__
+        assert struct_of(new, "first_touch") is Touch
+
+    assert "landing_url" in Touch.__struct_fields__
+
+
+def struct_of(record: type[Struct], field: str) -> type[Struct]:
+    """The class of an optional part of `record`."""
+    (found,) = (one for one in get_args(get_type_hints(record)[field]) if one is not type(None))
+    return cast("type[Struct]", found)
 
 
 def test_the_gate_fails_on_a_changed_published_schema_and_generates_nothing(checkout: Path) -> None:

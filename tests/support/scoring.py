@@ -8,7 +8,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from funnel.contracts import Consent, Context, Identity, LeadEvent, LeadScore, Mode, Person, Utm
+from funnel.contracts import (
+    ConsentStatement,
+    Context,
+    Identity,
+    LeadEvent,
+    LeadScore,
+    Mode,
+    Person,
+    RememberedTouch,
+    Utm,
+)
 from funnel.identifiers import Identifier
 from services.scoring.domain.decide import Outcome, State, decide, read
 from services.scoring.domain.lead import Lead
@@ -25,6 +35,11 @@ def default_scorer() -> Scorer:
     return Scorer(load_config(Path("/nowhere")))
 
 
+def at_minute(minute: int) -> datetime:
+    """`minute` minutes into the tests' day."""
+    return DAY + timedelta(minutes=minute)
+
+
 def event(
     type_: str = "page.viewed",
     *,
@@ -38,13 +53,16 @@ def event(
     mode: Mode = "live",
     page: str | None = None,
     utm_source: str | None = None,
+    first_touch: RememberedTouch | None = None,
+    last_touch: RememberedTouch | None = None,
     person: Person | None = None,
-    consent: Consent | None = None,
+    consent: ConsentStatement | None = None,
     properties: dict[str, Any] | None = None,
 ) -> LeadEvent:
     """An event that happened `minute` minutes into the tests' day."""
-    at = DAY + timedelta(minutes=minute)
+    at = at_minute(minute)
     utm = Utm(source=utm_source) if utm_source else None
+    context = Context(page_url=page, utm=utm, first_touch=first_touch, last_touch=last_touch)
     return LeadEvent(
         event_id=event_id or f"e{next(_numbers)}",
         type=type_,
@@ -56,7 +74,7 @@ def event(
             email=email, phone=phone, visitor_id=visitor, external_ids=dict(external) if external else None
         ),
         person=person,
-        context=Context(page_url=page, utm=utm) if page or utm else None,
+        context=context if context != Context() else None,
         properties=properties,
         consent=consent,
     )

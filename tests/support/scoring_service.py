@@ -45,7 +45,7 @@ def raw_record(event: LeadEvent, value: bytes, partition: int | None = None) -> 
         "ce_id": event.event_id.encode(),
         "ce_type": event.type.encode(),
         "ce_source": event.source.encode(),
-        "ce_dataschema": b"lead_event.v1",
+        "ce_dataschema": b"lead_event.v2",
     }
     return Record(value, event.source.encode(), headers, partition)
 

@@ -20,7 +20,7 @@ from services.scoring.domain.touch import Touched, identifiers, touched, visitor
 TOPIC = "lead-scores"
 SERVICE = "scoring"
 EVENT_TYPE = "lead.scored"
-SCHEMA = "lead_score.v1"
+SCHEMA = "lead_score.v2"
 
 _encoder = msgspec.json.Encoder()
 

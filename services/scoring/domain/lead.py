@@ -20,9 +20,10 @@ from services.scoring.domain.touch import (
     PERSON_FIELDS,
     Moment,
     Touched,
+    earliest,
     facts,
+    latest,
     origin,
-    summary,
 )
 
 _MERGED_PARTS = ("message", "person", "consent", "contact", "account")
@@ -185,8 +186,7 @@ class Draft:
     def _take_in(self, touch: Touched) -> None:
         self._score = None
         self._count(touch)
-        moment = touch.moment
-        for field, value in facts(touch.details):
+        for field, value, moment in facts(touch):
             known = self._moments.get(field)
             if known is None or moment > known:
                 self._moments[field] = moment
@@ -196,11 +196,13 @@ class Draft:
                 self._fields[field] = value
                 if field == "email":
                     self._fields["email_domain"] = value.rpartition("@")[2]
-        if self._first is None or moment < _moment(self._first):
-            self._first = summary(touch)
-            self._origin = origin(touch)
-        if self._last is None or moment > _moment(self._last):
-            self._last = summary(touch)
+        last = latest(touch)
+        if self._last is None or _moment(last) > _moment(self._last):
+            self._last = last
+        first = earliest(touch, last)
+        if self._first is None or _moment(first) < _moment(self._first):
+            self._first = first
+            self._origin = origin(touch, first)
 
     def _count(self, touch: Touched) -> None:
         for rule in self._scorer.matches(touch.type, touch.page_url):

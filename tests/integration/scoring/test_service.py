@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import psycopg
 from psycopg.rows import TupleRow
 
-from funnel.contracts import LeadEvent, LeadScore
+from funnel.contracts import Consent, ConsentStatement, LeadEvent, LeadScore, RememberedTouch, Utm
 from funnel.settings import Settings
 from tests.support import eventually
-from tests.support.scoring import event
+from tests.support.scoring import at_minute, event
 from tests.support.scoring_service import published, raw_record, record, scoring, send
 
 MAIL = "a@example.com"
@@ -47,6 +48,35 @@ async def test_a_journey_becomes_one_qualified_lead_on_the_topic(settings: Setti
     (lead,) = await published(settings)
     assert (lead.version, lead.stage, lead.qualified, lead.origin) == (1, "mql", True, "google")
     assert lead.score == sum(reason.points for reason in lead.reasons) == 3 + 1 + 5 + 50
+
+
+async def test_what_a_browser_remembered_is_kept_through_the_tables(settings: Settings) -> None:
+    landing = "https://www.example.com/?utm_source=News&mc_eid=AbC"
+    remembered = RememberedTouch(
+        at=at_minute(-600), landing_url=landing, utm=Utm(source="News"), click_ids={"mc_eid": "AbC"}
+    )
+    form = event("form.submitted", email=MAIL, first_touch=remembered, consent=ConsentStatement(sms=False))
+    async with scoring(settings):
+        await send(settings, [record(form, 0)])
+        await eventually(lambda: all_read(settings, 1))
+        await send(settings, [record(event(email=MAIL, minute=5), 0)])
+        await eventually(lambda: all_read(settings, 2))
+
+    first, second = await published(settings)
+    assert first.first_touch is not None
+    assert (first.first_touch.occurred_at, first.first_touch.landing_url) == (at_minute(-600), landing)
+    assert first.first_touch.click_ids == {"mc_eid": "AbC"}
+    assert (second.first_touch, second.origin, second.consent) == (first.first_touch, "News", Consent(sms=False))
+
+
+async def test_records_of_both_versions_of_an_event_are_applied(settings: Settings) -> None:
+    old, new = record(event("form.submitted", email=MAIL), 0), record(event("form.submitted", email=MAIL), 0)
+    old = replace(old, headers={**old.headers, "ce_dataschema": b"lead_event.v1"})
+    async with scoring(settings):
+        await send(settings, [old, new])
+        await eventually(lambda: all_read(settings, 2))
+
+    assert rows(settings, "SELECT sum(applied)::int FROM position") == [(2,)]
 
 
 async def test_a_record_that_comes_again_has_no_effect(settings: Settings) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from funnel.contracts import LeadEvent, LeadOutcome, Person
+from funnel.contracts import ConsentStatement, LeadEvent, LeadOutcome, Person
 from funnel.contracts.catalogue import CARRIED, STRUCTS
 from funnel.contracts.registry import DEPTH_MAX, decode, decoder
 from funnel.errors import Poison, UnknownVersion
@@ -39,12 +39,12 @@ def with_text(raw: str) -> bytes:
 
 
 def read(value: bytes) -> LeadEvent:
-    record = decode(value, "lead_event.v1")
+    record = decode(value, "lead_event.v2")
     assert isinstance(record, LeadEvent)
     return record
 
 
-def refusal(value: bytes, dataschema: str = "lead_event.v1") -> str:
+def refusal(value: bytes, dataschema: str = "lead_event.v2") -> str:
     with pytest.raises(Poison) as caught:
         decode(value, dataschema)
     return str(caught.value)
@@ -249,9 +249,43 @@ def test_times_are_read_as_utc() -> None:
     assert record.occurred_at.tzinfo is UTC
 
 
+def test_times_in_parts_are_read_as_utc_too() -> None:
+    tokyo, utc = "2026-11-22T09:00:00+09:00", datetime(2026, 11, 22, tzinfo=UTC)
+    record = read(event(context={"first_touch": {"at": tokyo}, "last_touch": {}}, consent={"sms": False, "at": tokyo}))
+
+    assert record.context is not None
+    assert record.context.first_touch is not None
+    assert record.consent is not None
+    for at in (record.context.first_touch.at, record.consent.at):
+        assert at is not None
+        assert (at, at.tzinfo) == (utc, UTC)
+
+
+def test_a_time_in_a_part_that_utc_cannot_hold_is_poison() -> None:
+    reason = refusal(event(context={"last_touch": {"at": "0001-01-01T00:00:00+09:00"}}))
+
+    assert reason == "time outside the years 1 to 9999 - at `$.context.last_touch.at`"
+
+
+def test_an_old_record_is_filled_in_to_the_newest_version() -> None:
+    value = event(context={"page_url": "https://www.example.com/", "utm": {"source": "ads"}}, consent={"email": True})
+    record = decoder("lead-events")(value, "lead_event.v1")
+
+    assert record == read(value)
+    assert isinstance(record, LeadEvent)
+    assert record.consent == ConsentStatement(email=True)
+
+
+def test_in_an_old_record_the_names_of_later_fields_mean_nothing() -> None:
+    later = {"sent_at": "yesterday", "context": {"landing_url": 5, "first_touch": "an ad"}, "consent": {"basis": "fax"}}
+
+    assert decoder("lead-events")(event(**later), "lead_event.v1") == read(event(context={}, consent={}))
+    assert refusal(event(sent_at="yesterday")) == "Invalid RFC3339 encoded datetime - at `$.sent_at`"
+
+
 def test_a_newer_version_of_our_own_is_waited_for() -> None:
-    with pytest.raises(UnknownVersion, match=r"lead_event\.v2 is newer than this build, which reads up to version 1"):
-        decoder("lead-events")(event(), "lead_event.v2")
+    with pytest.raises(UnknownVersion, match=r"lead_event\.v3 is newer than this build, which reads up to version 2"):
+        decoder("lead-events")(event(), "lead_event.v3")
     with pytest.raises(UnknownVersion):
         decode(event(), "lead_event.v12")
 
@@ -321,7 +355,7 @@ def test_any_event_shaped_json_is_read_or_refused_and_always_alike(changes: dict
 
     def outcome() -> object:
         try:
-            return decode(value, "lead_event.v1")
+            return decode(value, "lead_event.v2")
         except Poison as refused:
             return str(refused)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
-from funnel.contracts import LeadAssignment, LeadDecision, LeadScore, LeadState, Reason, Rep
-from funnel.contracts.lead_score_v1 import Cause
+from funnel.contracts import Cause, LeadAssignment, LeadDecision, LeadScore, LeadState, Reason, Rep
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 

@@ -10,13 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.contracts import Consent, LeadEvent, LeadScore, Person, Reason, Touch
+from funnel.contracts import (
+    Consent,
+    ConsentStatement,
+    LeadEvent,
+    LeadScore,
+    Person,
+    Reason,
+    RememberedTouch,
+    Utm,
+)
 from services.scoring.domain.config import parse_config
 from services.scoring.domain.decide import Refused, read
 from services.scoring.domain.lead import full_name
 from services.scoring.domain.score import Scorer
-from services.scoring.domain.touch import facts
-from tests.support.scoring import DAY, Memory, default_scorer, event
+from services.scoring.domain.touch import Moment, earliest, facts, latest
+from tests.support.scoring import DAY, Memory, at_minute, default_scorer, event
 
 SCORER = default_scorer()
 MAIL = "a@example.com"
@@ -106,14 +115,35 @@ def test_a_batch_changes_a_lead_once() -> None:
 
 
 def test_the_newest_value_wins_whenever_it_arrives() -> None:
-    late = event(email=MAIL, minute=9, person=Person(company="New", title="CEO"), consent=Consent(email=False))
-    early = event(
-        email=MAIL, minute=1, person=Person(company="Old", department="Sales"), consent=Consent(email=True, phone=True)
-    )
+    late = event(email=MAIL, minute=9, person=Person(company="New", title="CEO"))
+    early = event(email=MAIL, minute=1, person=Person(company="Old", department="Sales"))
     lead = memory([late], [early]).only_lead()
 
     assert lead.person == Person(company="New", title="CEO", department="Sales")
+
+
+def test_of_each_channel_the_newest_consent_stands() -> None:
+    late = event(email=MAIL, minute=9, consent=ConsentStatement(email=False, sms=True))
+    early = event(email=MAIL, minute=1, consent=ConsentStatement(email=True, phone=True, basis="consent", text="Yes."))
+    lead = memory([late], [early]).only_lead()
+
+    assert lead.consent == Consent(email=False, phone=True, sms=True)
+
+
+def test_an_old_yes_that_is_told_late_does_not_undo_a_newer_no() -> None:
+    no = event(email=MAIL, minute=5, consent=ConsentStatement(email=False))
+    told_late = event(email=MAIL, minute=9, consent=ConsentStatement(email=True, phone=True, at=at_minute(1)))
+    lead = memory([no], [told_late]).only_lead()
+
     assert lead.consent == Consent(email=False, phone=True)
+
+
+def test_a_consent_said_in_the_future_counts_from_its_event() -> None:
+    fast_clock = event(email=MAIL, minute=1, consent=ConsentStatement(email=True, at=at_minute(60)))
+    no = event(email=MAIL, minute=5, consent=ConsentStatement(email=False))
+    lead = memory([fast_clock], [no]).only_lead()
+
+    assert lead.consent == Consent(email=False)
 
 
 def test_an_event_that_says_nothing_takes_nothing_back() -> None:
@@ -185,7 +215,7 @@ def test_the_published_record_is_the_stored_one_and_its_envelope_names_it() -> N
     assert msgspec.json.decode(record.value, type=LeadScore) == change.lead.record
     lead_id = change.lead.record.lead_id
     assert (record.topic, record.key, record.ce_id) == ("lead-scores", lead_id, f"{lead_id}:1")
-    assert (record.ce_source, record.ce_type, record.ce_dataschema) == ("scoring", "lead.scored", "lead_score.v1")
+    assert (record.ce_source, record.ce_type, record.ce_dataschema) == ("scoring", "lead.scored", "lead_score.v2")
 
 
 _PEOPLE = st.builds(
@@ -193,6 +223,16 @@ _PEOPLE = st.builds(
     company=st.sampled_from([None, "x", "y"]),
     title=st.sampled_from([None, "部長", "clerk"]),
     employees=st.sampled_from([None, 5, 300]),
+)
+
+
+_TIMES = st.none() | st.integers(-5, 9).map(lambda minute: at_minute(minute))
+_CONSENTS = st.builds(ConsentStatement, email=st.none() | st.booleans(), at=_TIMES)
+_REMEMBERED = st.builds(
+    RememberedTouch,
+    at=_TIMES,
+    landing_url=st.sampled_from([None, "https://example.com/?gclid=AbC"]),
+    utm=st.sampled_from([None, Utm(), Utm(source="ads")]),
 )
 
 
@@ -214,7 +254,9 @@ def one_persons_events(draw: st.DrawFn) -> list[LeadEvent]:
                 page=draw(st.sampled_from([None, "https://example.com/pricing"])),
                 utm_source=draw(st.sampled_from([None, "google"])),
                 person=draw(st.none() | _PEOPLE),
-                consent=draw(st.none() | st.builds(Consent, email=st.none() | st.booleans())),
+                consent=draw(st.none() | _CONSENTS),
+                first_touch=draw(st.none() | _REMEMBERED),
+                last_touch=draw(st.none() | _REMEMBERED),
             )
         )
     return events
@@ -261,25 +303,18 @@ def test_a_lead_always_equals_what_its_touches_say(events: list[LeadEvent]) -> N
             assert len(touches) == end
             fields: dict[str, Any] = {}
             counts: dict[str, int] = {}
+            since: dict[str, Moment] = {}
             for touch in sorted(touches, key=lambda touch: touch.moment):
-                fields |= dict(facts(touch.details))
+                for field, value, moment in facts(touch):
+                    if field not in since or moment > since[field]:
+                        since[field], fields[field] = moment, value
                 for rule in SCORER.matches(touch.type, touch.page_url):
                     counts[rule] = counts.get(rule, 0) + 1
             expected = SCORER.score(fields, counts)
             assert (lead.record.score, lead.record.reasons) == (expected.total, list(expected.reasons))
-            assert lead.record.first_touch == _summary(min(touches, key=lambda touch: touch.moment).event_id, events)
-
-
-def _summary(event_id: str, events: list[LeadEvent]) -> Touch:
-    (one,) = (one for one in events if one.event_id == event_id)
-    return Touch(
-        type=one.type,
-        occurred_at=one.occurred_at,
-        source=one.source,
-        event_id=one.event_id,
-        page_url=one.context.page_url if one.context else None,
-        utm=one.context.utm if one.context else None,
-    )
+            told = [earliest(touch, latest(touch)) for touch in touches]
+            assert lead.record.first_touch == min(told, key=lambda one: (one.occurred_at, one.event_id, one.source))
+            assert lead.record.last_touch == latest(max(touches, key=lambda touch: touch.moment))
 
 
 @given(one_persons_events())
