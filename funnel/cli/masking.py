@@ -9,11 +9,11 @@ import msgspec
 MASK: Final = "***"
 
 _NAMES: Final = """
-    about amount assigned_at assignment_id at campaign channel config_version content country created_at currency
-    deal_id deal_stage decision_id employees engagement epoch event_id fit flags follow_up_at grade industry kind
-    lead_id marketing medium meeting_at mode number occurred_at origin points pool previous_assignment_id
-    previous_stage qualified qualified_at reason received_at rep_id respond_by role rule score source stage state
-    status tags term type version why
+    about amount assigned_at assignment_id at basis campaign channel config_version content country created_at
+    currency deal_id deal_stage decision_id employees engagement epoch event_id fit flags follow_up_at grade
+    industry kind lead_id marketing medium meeting_at mode number occurred_at occurred_at_sent origin points pool
+    previous_assignment_id previous_stage qualified qualified_at reason received_at rep_id respond_by role rule
+    score sent_at source stage state status tags term type version why
 """
 _HARMLESS: Final = frozenset(_NAMES.split())
 """Fields whose values say nothing about a person, wherever they stand."""
@@ -57,6 +57,7 @@ _HEADERS: Final = frozenset(
         "ce_subject",
         "ce_dataschema",
         "ce_bodyhash",
+        "ce_suspect",
         "content-type",
         "traceparent",
     ]

@@ -1,16 +1,18 @@
-"""`funnel quarantine`: the records that could not be applied, and giving them a second chance."""
+"""`funnel quarantine`: the records that were not applied, and giving them a second chance."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -22,7 +24,9 @@ from funnel.spine import quarantine as kept
 from funnel.spine.quarantine import Quarantined, QuarantinedRecord
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Records that could not be applied: look at them, replay them."
+    no_args_is_help=True,
+    add_completion=False,
+    help="Records that could not be applied, or may be spam: look at them, replay them.",
 )
 
 
@@ -45,7 +49,10 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="At most so many per service, oldest first.")] = 100,
     as_json: _Json = False,
 ) -> None:
-    """List quarantined records with the reason of each."""
+    """List quarantined records, oldest first: which services put each aside, under which id, and why.
+
+    A suspect, which may be spam, has a reason that begins with `suspect:`. Nothing of it was taken in.
+    """
     services = [service] if service else list(Service)
     found = [(one, record) for one in services for record in asyncio.run(_listing(one, replayed, limit))]
     if as_json:
@@ -82,11 +89,11 @@ def replay(
 ) -> None:
     """Publish records again, as they were, to the topic they came from.
 
-    Each is applied once however often this is done; one that still cannot be applied comes back here.
+    Each is applied once however often this is done; one that still cannot be applied comes back here. All services
+    read it again, so it counts as replayed in all their quarantines. A suspect is thereby released: it is taken in
+    like any other event.
     """
-    for number in numbers:
-        asyncio.run(_replay(service, number))
-        typer.echo(f"Record {number} of {service.value} was published again.")
+    asyncio.run(_replay(service, numbers))
 
 
 @asynccontextmanager
@@ -110,14 +117,16 @@ async def _record(service: Service, number: int) -> QuarantinedRecord:
         return await kept.show(database, number)
 
 
-async def _replay(service: Service, number: int) -> None:
+async def _replay(service: Service, numbers: list[int]) -> None:
     settings = Settings()
-    async with _database(settings, service) as database:
-        producer = await Producer.open(settings, client_id="funnel-quarantine")
-        try:
-            await kept.replay(database, producer, settings.topic_prefix, number)
-        finally:
-            await producer.close()
+    async with AsyncExitStack() as opened:
+        database = await opened.enter_async_context(_database(settings, service))
+        others = [await opened.enter_async_context(_database(settings, one)) for one in Service if one is not service]
+        producer = await Producer.open(settings, client_id="funnel-quarantine", repeats=True)
+        opened.push_async_callback(producer.close)
+        for number in numbers:
+            await kept.replay(database, producer, settings.topic_prefix, number, others)
+            typer.echo(f"Record {number} of {service.value} was published again.")
 
 
 def _plain(service: Service, record: Quarantined) -> dict[str, Any]:
@@ -137,20 +146,43 @@ def _content(record: QuarantinedRecord, *, unmasked: bool) -> dict[str, Any]:
     return {"headers": dict(masked_headers(headers)), "value": value}
 
 
-def _print_list(found: list[tuple[Service, Quarantined]]) -> None:
-    if not found:
+def _print_list(found: Iterable[tuple[Service, Quarantined]]) -> None:
+    """One line per record of the log, whoever put it aside."""
+    copies: dict[tuple[str, int, int], list[tuple[Service, Quarantined]]] = {}
+    for service, record in sorted(found, key=lambda one: one[1].at):
+        copies.setdefault((record.topic, record.partition, record.record_offset), []).append((service, record))
+    if not copies:
         typer.echo("Nothing is in quarantine.")
         return
-    table = Table("service", "id", "where", "source", "event id", "reason", "since", "replayed")
-    for service, record in found:
+    places = {place: f"{place[0]}/{place[1]}@{place[2]}" for place in copies}
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("put aside by", no_wrap=True)
+    table.add_column("record, source", overflow="fold", width=max(map(len, places.values())))
+    table.add_column("age", no_wrap=True, justify="right")
+    table.add_column("reason", overflow="fold")
+    now = datetime.now(UTC)
+    for place, same in copies.items():
+        _, first = same[0]
+        replayed = all(record.replayed_at is not None for _, record in same)
         table.add_row(
-            service.value,
-            str(record.id),
-            f"{record.topic}/{record.partition}@{record.record_offset}",
-            record.source,
-            record.event_id,
-            record.reason,
-            f"{record.at:%Y-%m-%d %H:%M:%S}",
-            f"{record.replayed_at:%Y-%m-%d %H:%M:%S}" if record.replayed_at else "",
+            "\n".join(f"{service.value} {record.id}" for service, record in sorted(same)),
+            f"{places[place]}\n{first.source}",
+            _age(now - first.at) + ("\nreplayed" if replayed else ""),
+            "\n".join(_reasons(same)),
         )
     Console().print(table, markup=False)
+
+
+def _reasons(same: list[tuple[Service, Quarantined]]) -> list[str]:
+    """Why it was put aside: once when all services say the same."""
+    reasons = {record.reason for _, record in same}
+    return list(reasons) if len(reasons) == 1 else [f"{service.value}: {record.reason}" for service, record in same]
+
+
+def _age(age: timedelta) -> str:
+    """In its largest whole unit."""
+    seconds = max(0, int(age.total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -13,6 +13,8 @@ from funnel.kafka.consumer import Partition, Record
 from funnel.spine.model import Decoder, Message
 
 HASH_BYTES = 16
+SUSPECT = "ce_suspect"
+"""The header by which ingest says that a record may be spam, and why. It waits in quarantine for a person."""
 
 
 @dataclass(slots=True)
@@ -155,6 +157,8 @@ def _message(topic: str, record: Record, decoder: Decoder) -> Message[Any]:
         headers = {name: value.decode() for name, value in record.headers}
     except (UnicodeDecodeError, AttributeError) as error:
         raise Poison("a header has no text") from error
+    if SUSPECT in headers:
+        raise Poison(f"suspect: {headers[SUSPECT]}")
     raw = record.value
     if raw is None:
         raise Poison("the record has no value")

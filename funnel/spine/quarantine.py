@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from funnel.envelope import unpack_headers
 from funnel.errors import FunnelError
 from funnel.kafka.producer import Producer, ProducerRecord, PublishError
 from funnel.postgres import Database, load_queries
+from funnel.spine.chunks import SUSPECT
 
 QUERIES = load_queries("funnel.spine.sql")
 
@@ -50,14 +52,20 @@ async def show(database: Database, number: int) -> QuarantinedRecord:
     return QuarantinedRecord(**{**rows[0], "headers": unpack_headers(rows[0]["headers"])})
 
 
-async def replay(database: Database, producer: Producer, prefix: str, number: int) -> None:
+async def replay(
+    database: Database, producer: Producer, prefix: str, number: int, others: Sequence[Database] = ()
+) -> None:
     """Publish the record again as it was, under its old id: applied once however often this is done.
 
-    Raises FunnelError for an unknown id, PublishError when Kafka does not take it.
+    Only what made it a suspect is left out: it is released. All readers of the topic get it again, so the copies of the
+    same record in the quarantines of `others` count as replayed too. Raises FunnelError for an unknown id, PublishError
+    when Kafka does not take it.
     """
     record = await show(database, number)
-    copy = ProducerRecord(prefix + record.topic, record.key or b"", record.value or b"", record.headers)
+    headers = [(name, value) for name, value in record.headers if name != SUSPECT]
+    copy = ProducerRecord(prefix + record.topic, record.key or b"", record.value or b"", headers)
     result = (await producer.publish([copy]))[0]
     if isinstance(result, PublishError):
         raise result
-    await database.fetch(QUERIES["mark_replayed"], number)
+    for one in (database, *others):
+        await one.fetch(QUERIES["mark_replayed"], record.topic, record.partition, record.record_offset)

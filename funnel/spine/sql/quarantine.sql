@@ -7,7 +7,8 @@ SELECT id, topic, partition, record_offset, source, event_id, reason, at, replay
 FROM quarantine WHERE id = $1
 
 -- name: mark_replayed
-UPDATE quarantine SET replayed_at = now() WHERE id = $1
+-- a record lies once in the log, and at most once in the quarantine of each service that reads it
+UPDATE quarantine SET replayed_at = now() WHERE topic = $1 AND partition = $2 AND record_offset = $3
 
 -- name: count_quarantine
 SELECT count(*) FROM quarantine WHERE replayed_at IS NULL

@@ -19,7 +19,14 @@ EVENT: dict[str, Any] = {
     "occurred_at": "2026-11-22T09:00:00Z",
     "identity": {"email": SECRET, "phone": SECRET, "visitor_id": SECRET, "external_ids": {"type": SECRET}},
     "person": {"name": SECRET, "company": SECRET, "employees": 120, "message": SECRET, "country": "JP"},
-    "context": {"page_url": SECRET, "referrer": SECRET, "utm": {"source": "google"}, "click_ids": {"source": SECRET}},
+    "context": {
+        "page_url": SECRET,
+        "referrer": SECRET,
+        "utm": {"source": "google"},
+        "click_ids": {"source": SECRET},
+        "first_touch": {"at": "2026-11-01T09:00:00Z", "landing_url": SECRET, "click_ids": {"type": SECRET}},
+    },
+    "consent": {"sms": True, "text": SECRET, "basis": "consent"},
     "properties": {"type": SECRET, "deep": [{"score": SECRET}]},
     "unknown": SECRET,
 }
@@ -58,6 +65,8 @@ def test_what_tells_the_story_is_left() -> None:
         "google",
         120,
     )
+    assert event["context"]["first_touch"]["at"] == "2026-11-01T09:00:00Z"
+    assert event["consent"]["basis"] == "consent"
     assert (score["score"], score["reasons"], score["qualified_at"]) == (87, SCORE["reasons"], None)
     assert score["identifiers"] == [{"kind": "email", "value": MASK}]
     assert assignment["rep"] == {"id": "r-1", "name": MASK, "email": MASK}
@@ -87,7 +96,9 @@ def test_bytes_that_are_not_json_are_not_shown() -> None:
 
 
 def test_headers_of_others_are_masked() -> None:
-    assert masked_headers([("ce_id", "e-1"), ("x-user", SECRET)]) == [("ce_id", "e-1"), ("x-user", MASK)]
+    ours = [("ce_id", "e-1"), ("ce_suspect", "honeypot")]
+
+    assert masked_headers([*ours, ("x-user", SECRET)]) == [*ours, ("x-user", MASK)]
 
 
 def leaves(value: Any) -> list[Any]:

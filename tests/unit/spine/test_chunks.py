@@ -115,6 +115,16 @@ def test_a_record_without_value_or_with_broken_headers_is_poison(record: FakeRec
     assert (items[0].source, items[0].event_id) == ("kafka:in", "in/0/1")
 
 
+@pytest.mark.parametrize("value", [b'{"n": 1}', b"{", None])
+def test_a_suspect_is_put_aside_whatever_is_in_it(value: bytes | None) -> None:
+    headers = (("ce_id", b"e2"), ("ce_source", b"s"), ("ce_dataschema", b"in.v9"), ("ce_suspect", b"honeypot,origin"))
+    items, unknown = decode("in", [*records(1), FakeRecord(2, value, headers), *records(3)], {"in": read})
+    assert [type(item) for item in items] == [Message, Poisoned, Message]
+    assert unknown is None
+    assert isinstance(items[1], Poisoned)
+    assert (items[1].source, items[1].event_id, items[1].reason) == ("s", "e2", "suspect: honeypot,origin")
+
+
 def test_without_our_headers_the_place_in_the_log_is_the_identity() -> None:
     items, _ = decode("in", [FakeRecord(8)], {"in": read})
     assert isinstance(items[0], Message)
