@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -134,6 +135,50 @@ async def test_a_frozen_broker_is_a_failure_within_the_deadline_and_the_next_sen
             await eventually(stored)
             assert producer.ready() is None
         assert b"after" in [r.key for r in read_all(own.bootstrap, "x")]
+
+
+async def test_what_is_not_sent_when_its_caller_gives_up_is_never_sent(tmp_path: Path) -> None:
+    with broker(tmp_path / "kafka") as own:
+        create_topics(own.bootstrap, {"x": 2})
+        async with producing(own.bootstrap) as producer:
+            await producer.publish([record("x", b"before")])
+            os.kill(own.process.identity.pid, signal.SIGSTOP)
+            try:
+                sent = asyncio.create_task(producer.publish([record("x", key_for(0, 2, "sent"))]))
+                await eventually(lambda: not producer._lanes["x"][0].queue and bool(producer._lanes["x"][0].batch))
+                given_up = producer.publish([record("x", key_for(n, 2, "given-up")) for n in (0, 1)])
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(given_up, 0.01)
+            finally:
+                os.kill(own.process.identity.pid, signal.SIGCONT)
+            assert isinstance((await sent)[0], Acknowledged)
+            after = [record("x", key_for(n, 2, "after")) for n in (0, 1)]
+            assert all(isinstance(result, Acknowledged) for result in await producer.publish(after))
+        keys = [r.key for r in read_all(own.bootstrap, "x")]
+        assert len(keys) == 4
+        assert not any(key is not None and key.startswith(b"given-up") for key in keys)
+
+
+async def test_posts_that_come_together_share_requests(
+    kafka_bootstrap: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = f"{topic_prefix}x"
+    create_topics(kafka_bootstrap, {topic: 12})
+    async with producing(kafka_bootstrap) as producer:
+        await producer.publish([record(topic, b"first")])
+        client = producer._client
+        assert client is not None
+        requests, produce = 0, client.produce
+
+        async def counted(*request: Any) -> Any:
+            nonlocal requests
+            requests += 1
+            return await produce(*request)
+
+        monkeypatch.setattr(client, "produce", counted)
+        answers = await asyncio.gather(*[producer.publish([record(topic, b"k%d" % n)]) for n in range(500)])
+    assert all(isinstance(result, Acknowledged) for (result,) in answers)
+    assert requests < 10
 
 
 async def test_a_partition_without_leader_fails_alone_and_works_again_when_it_has_one(
