@@ -100,7 +100,7 @@ class KafkaServer:
     def _format(self, staging: Path, classpath: str) -> None:
         properties = staging / "format.properties"
         properties.write_text(self._render(staging, free_port()), encoding="utf-8")
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = cluster_id(uuid.uuid4())
         jvm = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]  # a program of one second
         tool = (
             *_java(classpath, jvm),
@@ -154,3 +154,9 @@ def _java(classpath: str, options: list[str]) -> tuple[str, ...]:
 
 def _release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def cluster_id(random: uuid.UUID) -> str:
+    """`random` as Kafka writes it. Never with a dash in front: Kafka's tool would take that for an option."""
+    text = base64.urlsafe_b64encode(random.bytes).decode().rstrip("=")
+    return f"A{text[1:]}" if text.startswith("-") else text
