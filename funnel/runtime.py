@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 
 from funnel.clock import Clock, SystemClock
 from funnel.errors import FunnelError
+from funnel.http.protocol import HttpProtocol
 from funnel.kafka.checks import assert_c_extension, assert_replicated
 from funnel.kafka.consumer import Consumer, Partition
 from funnel.kafka.producer import Producer
@@ -38,6 +39,9 @@ from funnel.spine.relay import LEASE_NAME, Relay
 from funnel.telemetry import LEASES_HELD
 
 DRAIN_SECONDS = 10
+CANCEL_SECONDS = 2
+"""How long requests that outlived DRAIN_SECONDS may take to end once they are cancelled."""
+
 EXIT_LOUD = 1
 GC_THRESHOLDS = (50_000, 20, 100)
 
@@ -190,21 +194,39 @@ def _assemble(
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without its signal handling: the process has one place that decides when to stop."""
+    """Uvicorn without its signal handling: the process has one place that decides when to stop.
+
+    When it has stopped, no request is worked on any more.
+    """
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, which cancels the requests that take longer than DRAIN_SECONDS; then wait for their end."""
+        await super().shutdown(sockets)
+        if cancelled := list(self.server_state.tasks):
+            await asyncio.wait(cancelled, timeout=CANCEL_SECONDS)
+
 
 async def serve(application: Application, stop: asyncio.Event) -> None:
     """Serve until `stop` is set or a worker fails; then finish what is in flight within `DRAIN_SECONDS`.
 
+    What takes longer is cancelled. No request and no worker goes on after this returned.
     Raises what the worker raised, or FunnelError when the port is taken.
     """
     sock = _bind(application)
     config = uvicorn.Config(
-        application.http, access_log=False, log_config=None, timeout_graceful_shutdown=DRAIN_SECONDS, lifespan="off"
+        application.http,
+        http=HttpProtocol,
+        ws="none",
+        access_log=False,
+        proxy_headers=False,  # nobody here asks for the client's address, so nobody can claim one
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        lifespan="off",
     )
     server = _Server(config)
     http = asyncio.create_task(server.serve(sockets=[sock]), name="http")
@@ -224,7 +246,8 @@ async def serve(application: Application, stop: asyncio.Event) -> None:
 
 async def _finish(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Let the tasks end, cancel the slow ones, raise the first failure."""
-    _, slow = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+    # Longer than the HTTP server takes: if it were cancelled, nobody would wait for its requests.
+    _, slow = await asyncio.wait(tasks, timeout=DRAIN_SECONDS + CANCEL_SECONDS + 1)
     for task in slow:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -300,4 +323,5 @@ def configure_logging(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # a line for each form that is none
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it repeats itself for ever; /readyz says what matters

@@ -45,6 +45,13 @@ LAG_SECONDS = Gauge(
     "funnel_lag_seconds", "Age of the oldest record not yet applied; 0 without lag.", ["service", "topic", "partition"]
 )
 
+# HTTP: the same in every service.
+HTTP_REFUSED = Counter(
+    "funnel_http_refused_total",
+    "Connections closed for how the client spoke HTTP, by reason (bad-http, head-too-large, slow-head and so on).",
+    ["reason"],
+)
+
 # Ingest: what came in over HTTP and what it was answered.
 INGEST_REQUESTS = Counter("funnel_ingest_requests_total", "Requests answered.", ["endpoint", "status"])
 INGEST_REQUEST_SECONDS = Histogram(
@@ -57,6 +64,21 @@ INGEST_ITEMS = Counter(
 )
 INGEST_EVENT_TYPES = Counter(
     "funnel_ingest_event_types_total", "Events stored, by type; types no rule knows are `other`.", ["type"]
+)
+INGEST_SUSPECTS = Counter(
+    "funnel_ingest_suspects_total", "Signs of spam in forms that were stored as suspects, by reason.", ["reason"]
+)
+INGEST_TURNSTILE = Counter(
+    "funnel_ingest_turnstile_total", "Forms that Turnstile was asked about, by verdict.", ["verdict"]
+)
+INGEST_SPOOLED = Counter(
+    "funnel_ingest_spooled_total", "Records this process put into the spool because Kafka did not acknowledge them."
+)
+INGEST_SPOOL_ROWS = Gauge(
+    "funnel_ingest_spool_rows", "Records in the spool, of all processes; NaN while Postgres does not tell."
+)
+INGEST_SPOOL_SECONDS = Gauge(
+    "funnel_ingest_spool_seconds", "Age of the oldest record in the spool; 0 when empty, NaN as above."
 )
 
 

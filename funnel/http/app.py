@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import REGISTRY
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from funnel.http import problems
@@ -24,43 +25,53 @@ MAX_BODY_BYTES = 1_048_576
 _PROBES = "probes"
 
 
+class _Routed:
+    """An ASGI callable as the router wants it: it takes a plain function for one of its own endpoints."""
+
+    def __init__(self, endpoint: ASGIApp) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._endpoint(scope, receive, send)
+
+
 class Api(FastAPI):
     """A FastAPI application with hot paths: plain ASGI callables that answer before middleware and router.
 
     A hot path costs one dictionary lookup instead of FastAPI's 140 us per request. It stands in the OpenAPI
-    document like any operation, answers only POST, and an exception in it becomes the same 500 problem.
+    document like any operation, answers every method itself, and an exception in it becomes the same 500 problem.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._hot: dict[str, ASGIApp] = {}
-        self._hot_operations: dict[str, Mapping[str, Any]] = {}
-        self._hot_schemas: dict[str, Any] = {}
+        self._operations: dict[str, Mapping[str, Any]] = {}
+        self._schemas: dict[str, Any] = {}
+        self._security_schemes: dict[str, Any] = {}
 
-    def add_hot_path(
-        self,
-        path: str,
-        endpoint: ASGIApp,
-        operation: Mapping[str, Any],
-        schemas: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Answer `POST path` with `endpoint`.
+    def add_hot_path(self, path: str, endpoint: ASGIApp, operations: Mapping[str, Any]) -> None:
+        """Answer `path` with `endpoint`. `operations` are its OpenAPI operation objects by method.
 
-        `operation` is its OpenAPI operation object, `schemas` what that refers to in `#/components/schemas`.
+        A path with parameters (`/v1/forms/{form}`) goes through the router, which sets `scope["path_params"]`.
         """
-        self._hot[path] = endpoint
-        self._hot_operations[path] = operation
-        self._hot_schemas |= schemas or {}
+        if "{" in path:
+            self.router.routes.append(Route(path, _Routed(endpoint), include_in_schema=False))
+        else:
+            self._hot[path] = endpoint
+        self._operations[path] = operations
+
+    def add_components(self, schemas: Mapping[str, Any], security_schemes: Mapping[str, Any]) -> None:
+        """What the operations of hot paths refer to: entries of `components` in the OpenAPI document."""
+        self._schemas |= schemas
+        self._security_schemes |= security_schemes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             endpoint = self._hot.get(scope["path"])
             if endpoint is None:
                 await super().__call__(scope, _bounded(receive), send)
-            elif scope["method"] == "POST":
-                await _guarded(endpoint, scope, receive, send)
             else:
-                await _only_post(scope, receive, send)
+                await _guarded(endpoint, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -68,25 +79,32 @@ class Api(FastAPI):
         if self.openapi_schema is not None:
             return self.openapi_schema
         document = super().openapi()
-        for path, operation in self._hot_operations.items():
-            document["paths"][path] = {"post": dict(operation)}
-        document.setdefault("components", {}).setdefault("schemas", {}).update(self._hot_schemas)
-        _document_problems(document)
+        for path, operations in self._operations.items():
+            document["paths"][path] = {method: dict(operation) for method, operation in operations.items()}
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {}).update(self._schemas)
+        components.setdefault("securitySchemes", {}).update(self._security_schemes)
+        _document_problems(document, self._operations)
         return document
 
 
-def create_app(title: str, *, ready: Readiness, version: str | None = None) -> Api:
+async def _nothing() -> Mapping[str, str]:
+    return {}
+
+
+def create_app(title: str, *, ready: Readiness, degraded: Readiness = _nothing, version: str | None = None) -> Api:
     """An application with `/livez`, `/readyz`, `/metrics`, `/docs` and problem+json for every error.
 
-    `version` defaults to the version of the installed distribution.
+    `degraded` tells what is wrong without keeping the service from its work. `version` defaults to the version of the
+    installed distribution.
     """
-    app = Api(title=title, version=version or metadata.version("funnel"), redoc_url=None)
+    app = Api(title=title, version=version or metadata.version("funnel"), redoc_url=None, redirect_slashes=False)
     problems.install(app)
-    _add_probes(app, ready)
+    _add_probes(app, ready, degraded)
     return app
 
 
-def _add_probes(app: FastAPI, ready: Readiness) -> None:
+def _add_probes(app: FastAPI, ready: Readiness, degraded: Readiness) -> None:
     @app.get("/livez", tags=[_PROBES], summary="The process answers; nothing it depends on is asked.")
     async def livez() -> dict[str, str]:
         return {"status": "alive"}
@@ -101,7 +119,7 @@ def _add_probes(app: FastAPI, ready: Readiness) -> None:
         failing = dict(await ready())
         if failing:
             return JSONResponse({"status": "not ready", "problems": failing}, status_code=503)
-        return JSONResponse({"status": "ready", "problems": {}})
+        return JSONResponse({"status": "ready", "problems": {}, "degraded": dict(await degraded())})
 
     @app.get("/metrics", tags=[_PROBES], summary="Metrics for Prometheus.", response_class=Response)
     async def metrics(request: Request) -> Response:
@@ -109,8 +127,11 @@ def _add_probes(app: FastAPI, ready: Readiness) -> None:
         return Response(encode(REGISTRY), headers={"content-type": content_type})
 
 
-def _document_problems(document: dict[str, Any]) -> None:
-    """Let the OpenAPI document say what is true: errors are problems, whatever their status."""
+def _document_problems(document: dict[str, Any], complete: Container[str]) -> None:
+    """Let the OpenAPI document say what is true: errors are problems, whatever their status.
+
+    The operations of the paths in `complete` say so themselves, status by status.
+    """
     schemas = document["components"]["schemas"]
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
@@ -119,7 +140,9 @@ def _document_problems(document: dict[str, Any]) -> None:
         "description": "The request was refused; `type` says why.",
         "content": {problems.PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for methods in document["paths"].values():
+    for path, methods in document["paths"].items():
+        if path in complete:
+            continue
         for operation in methods.values():
             if "422" in operation["responses"]:
                 operation["responses"]["422"] = answer | {"description": "A field is not acceptable."}
@@ -156,9 +179,3 @@ async def _guarded(endpoint: ASGIApp, scope: Scope, receive: Receive, send: Send
         if not started:
             await problems.internal_error()(scope, receive, send)
         raise
-
-
-async def _only_post(scope: Scope, receive: Receive, send: Send) -> None:
-    title, detail = "Method not allowed", f"{scope['method']} is not possible here; use POST."
-    answer = problems.problem(405, "method-not-allowed", title, detail, headers={"Allow": "POST"})
-    await answer(scope, receive, send)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from funnel.errors import UnsafeSettings
-from funnel.postgres.database import Database
+from funnel.postgres.database import Database, Transaction
 
 _SQL = """
 SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
@@ -12,10 +14,10 @@ SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS
 """
 
 
-async def assert_durable(database: Database, *, waive_replication: bool) -> None:
+async def assert_durable(database: Database | Transaction, *, waive_replication: bool) -> None:
     """A committed transaction survives a crash and, unless waived, the loss of the primary.
 
-    Raises UnsafeSettings naming the setting.
+    Raises UnsafeSettings naming the setting, and what `database` raises.
     """
     row = (await database.fetch(_SQL))[0]
     for name in ("fsync", "full_page_writes"):
@@ -32,3 +34,10 @@ async def assert_durable(database: Database, *, waive_replication: bool) -> None
             "Postgres has no synchronous standby (synchronous_standby_names is empty): losing the primary would lose "
             "leads; set FUNNEL_WAIVE_REPLICATION=true to accept that."
         )
+
+
+async def assert_migrated(database: Database | Transaction, tables: Sequence[str]) -> None:
+    """The tables are there. Raises UnsafeSettings naming one that is not, and what `database` raises."""
+    found = await database.fetch("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL", tables)
+    if found:
+        raise UnsafeSettings(f"Postgres has no table {found[0]['name']} for this service: run `funnel migrate`.")

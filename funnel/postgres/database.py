@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,6 +22,7 @@ LOCK_TIMEOUT_SECONDS = 10
 STATEMENT_TIMEOUT_SECONDS = 30
 ANSWER_TIMEOUT_SECONDS = 35  # the server ends a statement before that; beyond it the server itself is frozen
 CONNECT_TIMEOUT_SECONDS = 5
+CLOSE_TIMEOUT_SECONDS = 2
 
 _SESSION = {
     "timezone": "UTC",
@@ -97,12 +99,17 @@ class Database:
         Keeps up to `size` idle connections. `durable=False`: COMMIT does not wait for the log, for facts that can be
         found again. Raises DatabaseAway when the server cannot be reached.
         """
+        database = cls.lazy(dsn, schema=schema, application_name=application_name, size=size, durable=durable)
+        database._idle.append(await database._connect())
+        return database
+
+    @classmethod
+    def lazy(cls, dsn: str, *, schema: str, application_name: str, size: int = 4, durable: bool = True) -> Database:
+        """Like `open`, but connects on first use: for a process that has work to do while Postgres is away."""
         settings = {**_SESSION, "search_path": schema, "application_name": application_name}
         if not durable:
             settings["synchronous_commit"] = "off"
-        database = cls(dsn, settings, size)
-        database._idle.append(await database._connect())
-        return database
+        return cls(dsn, settings, size)
 
     @asynccontextmanager
     async def transaction(self, *, by_key: bool = False) -> AsyncIterator[Transaction]:
@@ -147,9 +154,11 @@ class Database:
         return await self._connect()
 
     async def close(self) -> None:
-        """Close the idle connections."""
-        while self._idle:
-            await self._idle.pop().close(timeout=CONNECT_TIMEOUT_SECONDS)
+        """Close the idle connections, within CLOSE_TIMEOUT_SECONDS even when the server is away."""
+        idle, self._idle = self._idle, []
+        # A polite end that fails is followed by a rude one, in the driver.
+        ends = (connection.close(timeout=CLOSE_TIMEOUT_SECONDS) for connection in idle)
+        await asyncio.gather(*ends, return_exceptions=True)
 
     async def _connect(self) -> asyncpg.Connection[Any]:
         try:
@@ -173,8 +182,11 @@ class Database:
 
 async def _roll_back(connection: asyncpg.Connection[Any], error: BaseException) -> bool:
     """Leave the connection clean; False when it cannot be trusted any more."""
-    if connection.is_closed() or not isinstance(error, Exception) or isinstance(translate(error), DatabaseAway):
+    known = translate(error)
+    if connection.is_closed() or not isinstance(error, Exception) or isinstance(known, DatabaseAway):
         return False
+    if known is None and isinstance(error, asyncpg.PostgresError):
+        return False  # such as a plan from before a migration: a new connection may do better
     try:
         if connection.is_in_transaction():
             await connection.execute("ROLLBACK")

@@ -81,7 +81,10 @@ async def test_alive_whatever_else_is_wrong(client: httpx.AsyncClient, readiness
 
 async def test_ready_when_no_check_fails(client: httpx.AsyncClient) -> None:
     response = await client.get("/readyz")
-    assert (response.status_code, response.json()) == (200, {"status": "ready", "problems": {}})
+    assert (response.status_code, response.json()) == (
+        200,
+        {"status": "ready", "problems": {}, "degraded": {}},
+    )
 
 
 async def test_not_ready_names_the_failing_check(client: httpx.AsyncClient, readiness: Readiness) -> None:
@@ -165,7 +168,8 @@ async def test_hot_path_answers_before_the_router_and_is_documented(app: Api, cl
         await send({"type": "http.response.body", "body": b"hot"})
 
     operation = {"summary": "Hot", "responses": {"202": {"description": "Done."}}}
-    app.add_hot_path("/hot", hot, operation, {"Hot": {"type": "string"}})
+    app.add_hot_path("/hot", hot, {"post": operation})
+    app.add_components({"Hot": {"type": "string"}}, {})
 
     assert (await client.post("/hot")).text == "hot"
     document = (await client.get("/openapi.json")).json()
@@ -173,21 +177,21 @@ async def test_hot_path_answers_before_the_router_and_is_documented(app: Api, cl
     assert document["components"]["schemas"]["Hot"] == {"type": "string"}
 
 
-async def test_hot_path_takes_only_posts(app: Api, client: httpx.AsyncClient) -> None:
+async def test_a_hot_path_with_parameters_is_told_them(app: Api, client: httpx.AsyncClient) -> None:
     async def hot(scope: Scope, receive: Receive, send: Send) -> None:
-        raise AssertionError("not reached")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": f"{scope['method']} {scope['path_params']}".encode()})
 
-    app.add_hot_path("/hot", hot, {"responses": {}})
-    response = await client.get("/hot")
-    problem_of(response, 405, "method-not-allowed")
-    assert response.headers["allow"] == "POST"
+    app.add_hot_path("/hot/{name}", hot, {"put": {"responses": {}}})
+    assert (await client.put("/hot/a%20b")).text == "PUT {'name': 'a b'}"
+    assert "/hot/{name}" in (await client.get("/openapi.json")).json()["paths"]
 
 
 async def test_a_bug_in_a_hot_path_is_500_and_still_raised_for_the_log(app: Api) -> None:
     async def hot(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("a secret of the insides")
 
-    app.add_hot_path("/hot", hot, {"responses": {}})
+    app.add_hot_path("/hot", hot, {"post": {"responses": {}}})
     quiet = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=quiet, base_url="http://test") as client:
         problem_of(await client.post("/hot"), 500, "internal-error")
