@@ -1,7 +1,8 @@
 """The conservation account: every record and every lead is in one place, or it is unaccounted.
 
-Pure arithmetic. Whoever calls it reads the position rows and the receipts BEFORE the log's end offsets, so that a
-record applied or called stored between the two reads is at most counted as in flight, never as too much.
+Pure arithmetic. Whoever calls it reads the position rows and the receipts first, then the spool, then the log's end
+offsets, so that a record applied, called stored or drained in between is at most counted twice on the side of what is
+there, and never as missing.
 """
 
 from __future__ import annotations
@@ -46,16 +47,26 @@ class PartitionRead:
 
 
 @dataclass(frozen=True, slots=True)
+class SpoolRead:
+    """The spool of one topic: rows it `should_hold` (put in minus drained, by its own account), rows it `holds`."""
+
+    should_hold: int = 0
+    holds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RecordAccount:
     """`accepted = applied + duplicates + quarantined + in_flight`, or the difference is unaccounted.
 
-    `accepted` counts records of the log, repeats included; records a person gave up stand apart in `skipped`.
-    `answered` is what the second witness knows of: records that ingest called stored. `missing` of them were never in
-    the log; they are unaccounted too.
+    `accepted` counts records of the log, repeats included; records a person gave up stand apart in `skipped`, and
+    records that wait in the spool for Kafka in `spooled`. `answered` is what the second witness knows of: records that
+    ingest called stored. `missing` of them are neither in the spool nor were they ever in the log, or were taken out
+    of the spool without being published; they are unaccounted too.
     """
 
     accepted: int = 0
     answered: int = 0
+    spooled: int = 0
     applied: int = 0
     duplicates: int = 0
     quarantined: int = 0
@@ -68,6 +79,7 @@ class RecordAccount:
         return RecordAccount(
             self.accepted + other.accepted,
             self.answered + other.answered,
+            self.spooled + other.spooled,
             self.applied + other.applied,
             self.duplicates + other.duplicates,
             self.quarantined + other.quarantined,
@@ -139,11 +151,17 @@ class Ledger:
         return asdict(self)
 
 
-def account_of(reads: Iterable[PartitionRead], bounds: Bounds, answered: int = 0) -> RecordAccount:
+_EMPTY = SpoolRead()
+
+
+def account_of(
+    reads: Iterable[PartitionRead], bounds: Bounds, answered: int = 0, spool: SpoolRead = _EMPTY
+) -> RecordAccount:
     """The account of one topic, as its reading service witnesses it, and as ingest does: `answered` records.
 
     Differences are summed partition by partition without their sign: a record too many in one partition must not
-    hide a record lost in another. Ingest does not tell partitions, so its number is held against all of them.
+    hide a record lost in another. Ingest does not tell partitions, so its number is held against all of them, and
+    against what the spool should hold; what the spool lacks is missing on its own, whatever ingest has told yet.
     """
     by_partition = {read.partition: read for read in reads}
     account, held = RecordAccount(), 0
@@ -153,8 +171,15 @@ def account_of(reads: Iterable[PartitionRead], bounds: Bounds, answered: int = 0
         read = by_partition.get(partition, PartitionRead(partition, first=begin, next=begin))
         account += _partition_account(read, begin, end)
         held += _ever_held(read, end)
-    missing = max(0, answered - held)
-    return replace(account, answered=answered, missing=missing, unaccounted=account.unaccounted + missing)
+    taken = max(0, spool.should_hold - spool.holds)
+    missing = max(0, answered - held - spool.should_hold) + taken
+    return replace(
+        account,
+        answered=answered,
+        spooled=spool.holds,
+        missing=missing,
+        unaccounted=account.unaccounted + missing,
+    )
 
 
 def _partition_account(read: PartitionRead, begin: int, end: int) -> RecordAccount:

@@ -1,22 +1,24 @@
-"""Taking items in: judge them, publish the good ones, and answer only when Kafka has."""
+"""Taking items in: judge them, store the good ones, and answer only when they are stored."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
 
 from funnel import telemetry
 from funnel.clock import Clock
-from funnel.ids import new_event_id
-from funnel.kafka.producer import Acknowledged, ProducerRecord, PublishError
+from funnel.ids import derived_event_id, new_event_id
+from funnel.kafka.producer import ProducerRecord
 from services.ingest.domain import limits
 from services.ingest.domain.acceptance import Acceptance, Accepted
+from services.ingest.domain.access import Caller
 from services.ingest.domain.batch import Result, Status, Stored, Verdict, results, without_repeats
 from services.ingest.domain.fields import Unfit
 from services.ingest.domain.kinds import EVENT, Kind
-from services.ingest.domain.receipt import Mode, Receipt
-from services.ingest.receipts import Publisher, Receipts
+from services.ingest.domain.receipt import Receipt
+from services.ingest.receipts import Receipts
 
 KNOWN_TYPES = frozenset(
     {
@@ -26,45 +28,67 @@ KNOWN_TYPES = frozenset(
 )
 """Types the rules know; every other one is counted as `other`, so that clients cannot add time series."""
 
+IdOf = Callable[[int], str]
+"""The id of the item at an index of its request, for items that bring none."""
+
+
+def fresh_id(_: int) -> str:
+    """An id that nobody used before."""
+    return new_event_id()
+
+
+def ids_of(source: str, path: str, idempotency_key: str | None) -> IdOf:
+    """Ids for the items of a request: the same for the same request sent again under its Idempotency-Key.
+
+    So a repeat has no second effect, even when it cannot be recognised before it is stored.
+    """
+    if idempotency_key is None:
+        return fresh_id
+    return lambda index: derived_event_id(source, path, idempotency_key, index)
+
+
+class Store(Protocol):
+    """The part of `services.ingest.storage.Storage` used here."""
+
+    async def store(self, records: Sequence[ProducerRecord]) -> Sequence[Stored]:
+        """What became of each record, in order."""
+
 
 class Intake:
-    """Takes in events and outcomes. Needs nothing but Kafka."""
+    """Takes in events and outcomes."""
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        receipts: Receipts,
-        clock: Clock,
-        *,
-        key_secret: bytes,
-        topic_prefix: str,
-        publish_seconds_max: float = limits.PUBLISH_SECONDS_MAX,
-    ) -> None:
+    def __init__(self, storage: Store, receipts: Receipts, clock: Clock, *, key_secret: bytes, topic_prefix: str):
         """`key_secret` is the key of the keyed hash that makes record keys, 1 to 64 bytes."""
-        self._publish_seconds_max = publish_seconds_max
-        self._publisher = publisher
+        self._storage = storage
         self._receipts = receipts
         self._clock = clock
         self._key_secret = key_secret
         self._topic_prefix = topic_prefix
+        self._tally = _Tally()
 
     async def take(
         self,
         kind: Kind,
         items: Sequence[bytes | Unfit],
+        caller: Caller,
         *,
-        source: str,
-        mode: Mode,
+        id_of: IdOf = fresh_id,
+        sent_at: datetime | None = None,
+        suspect: Sequence[str] = (),
         traceparent: bytes | None = None,
+        bytes_max: int = limits.EVENT_BYTES_MAX,
     ) -> list[Result]:
-        """One result per item, in order. Returns only when the fate of every item is settled; never raises for one."""
-        receipt = Receipt(source, mode, self._clock.now())
-        acceptance = Acceptance(kind, receipt, self._key_secret, traceparent)
-        verdicts = without_repeats([acceptance.judge(item, new_event_id()) for item in items])
+        """One result per item, in order. Returns only when the fate of every item is settled; never raises for one.
+
+        `sent_at` is the sender's clock when it sent the request. `suspect` says why the items may be spam: they are
+        stored like all others and put aside by whoever reads them. `bytes_max` is the size of the largest item.
+        """
+        receipt = Receipt(caller.source.name, caller.mode, self._clock.now(), sent_at)
+        acceptance = Acceptance(kind, receipt, self._key_secret, traceparent, suspect, bytes_max)
+        verdicts = without_repeats(acceptance.judge_all(items, id_of))
         stored = await self._store(kind, verdicts)
         answers = results(verdicts, stored)
-        _count(kind, verdicts, answers)
-        self._receipts.add(kind, sum(answer.status is Status.ACCEPTED for answer in answers))
+        self._receipts.add(kind, self._tally.add(kind, verdicts, answers))
         return answers
 
     async def _store(self, kind: Kind, verdicts: Sequence[Verdict]) -> dict[int, Stored]:
@@ -74,29 +98,44 @@ class Intake:
             if isinstance(verdict, Accepted):
                 indexes.append(index)
                 records.append(ProducerRecord(topic, verdict.key, verdict.value, verdict.headers))
-        try:
-            async with asyncio.timeout(self._publish_seconds_max):
-                published = await self._publisher.publish(records)
-        except TimeoutError:
-            return dict.fromkeys(indexes, Stored.UNKNOWN)
-        return dict(zip(indexes, map(_stored, published), strict=True))
+        if not records:
+            return {}
+        return dict(zip(indexes, await self._storage.store(records), strict=True))
 
 
-def _stored(result: Acknowledged | PublishError) -> Stored:
-    if isinstance(result, Acknowledged):
-        return Stored.YES
-    return Stored.TOO_LARGE if result.too_large else Stored.UNKNOWN
+class _Tally:
+    """Counts what was answered. A series is looked up once; then counting costs next to nothing."""
 
+    def __init__(self) -> None:
+        self._items: dict[tuple[str, Status], Callable[[float], None]] = {}
+        self._types: dict[str, Callable[[float], None]] = {}
 
-def _count(kind: Kind, verdicts: Sequence[Verdict], answers: Sequence[Result]) -> None:
-    for status, number in Counter(answer.status for answer in answers).items():
-        telemetry.INGEST_ITEMS.labels(kind.name, status).inc(number)
-    if kind is not EVENT:
-        return
-    types = Counter(
-        verdict.type if verdict.type in KNOWN_TYPES else "other"
-        for verdict, answer in zip(verdicts, answers, strict=True)
-        if isinstance(verdict, Accepted) and answer.status is Status.ACCEPTED
-    )
-    for type_, number in types.items():
-        telemetry.INGEST_EVENT_TYPES.labels(type_).inc(number)
+    def add(self, kind: Kind, verdicts: Sequence[Verdict], answers: Sequence[Result]) -> int:
+        """Count; returns how many were accepted."""
+        accepted = 0
+        types: list[str] = []
+        for verdict, answer in zip(verdicts, answers, strict=True):
+            if answer.status is Status.ACCEPTED and isinstance(verdict, Accepted):
+                accepted += 1
+                types.append(verdict.type)
+            else:
+                self._item(kind, answer.status)(1)
+        if accepted:
+            self._item(kind, Status.ACCEPTED)(accepted)
+        if kind is EVENT:
+            for type_, number in Counter(types).items() if accepted > 1 else ((one, 1) for one in types):
+                self._type(type_)(number)
+        return accepted
+
+    def _item(self, kind: Kind, status: Status) -> Callable[[float], None]:
+        found = self._items.get((kind.name, status))
+        if found is None:
+            found = self._items[kind.name, status] = telemetry.INGEST_ITEMS.labels(kind.name, status).inc
+        return found
+
+    def _type(self, type_: str) -> Callable[[float], None]:
+        name = type_ if type_ in KNOWN_TYPES else "other"
+        found = self._types.get(name)
+        if found is None:
+            found = self._types[name] = telemetry.INGEST_EVENT_TYPES.labels(name).inc
+        return found

@@ -1,6 +1,7 @@
-"""The second witness: how many records this process called stored, told to the log minute by minute.
+"""The second witness: how many records this process called stored, told minute by minute.
 
-The ledger counts what is on the topics. Whether that is all of it, only those can say who gave the 202s.
+The ledger counts what is on the topics and in the spool. Whether that is all of it, only those can say who gave the
+202s.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import structlog
 from funnel.clock import Clock
 from funnel.contracts import IngestReceipt
 from funnel.envelope import outgoing
-from funnel.kafka.producer import Acknowledged, ProducerRecord, PublishError
+from funnel.kafka.producer import ProducerRecord
 from funnel.waiting import first_of
+from services.ingest.domain.batch import Stored
 from services.ingest.domain.kinds import EVENT, Kind
 
 TOPIC: Final = "ingest-receipts"
@@ -25,25 +27,25 @@ PERIOD_SECONDS: Final = 60.0
 log = structlog.get_logger(__name__)
 
 
-class Publisher(Protocol):
-    """The part of `funnel.kafka.producer.Producer` used here."""
+class Store(Protocol):
+    """The part of `services.ingest.storage.Storage` used here."""
 
-    async def publish(self, records: Sequence[ProducerRecord]) -> Sequence[Acknowledged | PublishError]:
-        """One result per record, in order, once every one is acknowledged by all in-sync replicas or has failed."""
+    async def store(self, records: Sequence[ProducerRecord]) -> Sequence[Stored]:
+        """What became of each record, in order."""
 
 
 class Receipts:
-    """Counts, and publishes a receipt for each span of time in which anything was stored.
+    """Counts, and stores a receipt for each span of time in which anything was stored, in the log or in the spool.
 
-    A receipt that may not have arrived goes out again with the same id and bytes, so that readers take it once. What
-    a killed process had counted since its last receipt is missing: the witness then knows less, never too much.
+    A receipt that may not have been stored goes out again with the same id and bytes, so that readers take it once.
+    What a killed process had counted since its last receipt is missing: the witness then knows less, never too much.
     """
 
     name = "receipts"
 
-    def __init__(self, publisher: Publisher, clock: Clock, *, process: str, topic_prefix: str) -> None:
+    def __init__(self, storage: Store, clock: Clock, *, process: str, topic_prefix: str) -> None:
         """`process` is an id that no other process has, nor this one after a restart."""
-        self._publisher = publisher
+        self._storage = storage
         self._clock = clock
         self._process = process
         self._topic = topic_prefix + TOPIC
@@ -54,34 +56,31 @@ class Receipts:
         self._unsent: list[ProducerRecord] = []
 
     def add(self, kind: Kind, records: int) -> None:
-        """`records` of this kind were acknowledged, and their senders are about to be told so."""
+        """`records` of this kind are stored, and their senders are about to be told so."""
         if kind is EVENT:
             self._events += records
         else:
             self._outcomes += records
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Publish every PERIOD_SECONDS until `stop` is set; the rest is left to `close`."""
+        """Tell every PERIOD_SECONDS until `stop` is set; the rest is left to `close`."""
         while not stop.is_set():
             await first_of(PERIOD_SECONDS, stop)
             if not stop.is_set():
-                await self.publish()
+                await self.tell()
 
     async def close(self) -> None:
-        """Publish what was counted since; called when nothing more can be counted."""
-        await self.publish()
+        """Tell what was counted since; called when nothing more can be counted."""
+        await self.tell()
         if self._unsent:
             log.warning("receipts_lost", receipts=len(self._unsent))
 
-    async def publish(self) -> None:
-        """Close the span and publish its receipt, and those of earlier spans that may not have arrived."""
+    async def tell(self) -> None:
+        """Close the span and store its receipt, and those of earlier spans that may not have been stored."""
         self._cut(self._clock.now())
-        sending = self._unsent
-        results = await self._publisher.publish(sending)
-        unsent = [
-            record for record, result in zip(sending, results, strict=True) if not isinstance(result, Acknowledged)
-        ]
-        self._unsent = unsent
+        if sending := self._unsent:
+            stored = await self._storage.store(sending)
+            self._unsent = [record for record, one in zip(sending, stored, strict=True) if one is Stored.UNKNOWN]
 
     def _cut(self, now: datetime) -> None:
         if self._events or self._outcomes:

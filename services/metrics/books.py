@@ -1,8 +1,9 @@
 """Reads the ledger and the lag of the whole deployment: what Postgres says first, then the ends of the logs.
 
 In that order no record is counted that the log is not asked about afterwards: neither one that was applied nor one that
-ingest called stored, whose receipt is written only when the log has the record. The other way round a record that came
-in between would look lost.
+ingest called stored, whose receipt is written only when the log or the spool has the record. The spool is read between
+the two: what is drained after that is counted there, what was drained before is in the log. The other way round a
+record that came in between would look lost.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from funnel.clock import Clock
 from funnel.kafka.consumer import Consumer, KafkaAway, Partition
-from funnel.ledger import AssignmentAccount, LeadAccount, Ledger, PartitionRead, RecordAccount, account_of
+from funnel.ledger import AssignmentAccount, LeadAccount, Ledger, PartitionRead, RecordAccount, SpoolRead, account_of
 from funnel.postgres import Database
 from funnel.settings import Settings
 from funnel.spine import positions
@@ -52,6 +53,7 @@ class _Rows:
     leads: LeadAccount
     assignments: AssignmentAccount
     answered: Answered
+    spool: Mapping[str, SpoolRead]
 
 
 class Books:
@@ -96,7 +98,8 @@ class Books:
             assignments = replace(assignments, unpublished=await store.unpublished_assignments(tx))
             found = [row for service in SERVICES for row in await positions.read(tx, service)]
             answered = await store.answered(tx)
-        return _Rows(found, leads, assignments, answered), await self._bounds()
+            spool = await store.spool(tx)  # after the receipts
+        return _Rows(found, leads, assignments, answered, spool), await self._bounds()
 
     def _next_offsets(self, rows: _Rows, log: LogBounds) -> dict[_Reading, int]:
         """Where each service stands in each partition it should read; a service that never came is at its start."""
@@ -120,25 +123,26 @@ class Books:
 
 
 def _ledger(rows: _Rows, log: LogBounds) -> Ledger:
-    assignments = _account(rows.positions, "metrics", "lead-assignments", log)
+    assignments = _account(rows, "metrics", "lead-assignments", log)
     return Ledger(
-        events=_account(rows.positions, "scoring", "lead-events", log, rows.answered.events),
-        outcomes=_account(rows.positions, "routing", "lead-outcomes", log, rows.answered.outcomes),
+        events=_account(rows, "scoring", "lead-events", log, rows.answered.events),
+        outcomes=_account(rows, "routing", "lead-outcomes", log, rows.answered.outcomes),
         leads=rows.leads,
         assignments=replace(rows.assignments, unaccounted=assignments.unaccounted),
     )
 
 
-def _account(rows: Sequence[PositionRow], service: str, topic: str, log: LogBounds, answered: int = 0) -> RecordAccount:
+def _account(rows: _Rows, service: str, topic: str, log: LogBounds, answered: int = 0) -> RecordAccount:
     """The account of `topic` with `service` as its witness. A row without a position has read nothing."""
     reads = [
         PartitionRead(
             row.partition, row.first, row.next, row.applied, row.duplicates, row.quarantined, row.holes, row.skipped
         )
-        for row in rows
+        for row in rows.positions
         if (row.service, row.topic) == (service, topic) and row.first is not None and row.next is not None
     ]
-    return account_of(reads, {number: bounds for (name, number), bounds in log.items() if name == topic}, answered)
+    bounds = {number: found for (name, number), found in log.items() if name == topic}
+    return account_of(reads, bounds, answered, rows.spool.get(topic, SpoolRead()))
 
 
 def _waiting(reading: _Reading, offset: int, log: LogBounds) -> Waiting | None:

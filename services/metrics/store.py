@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 
-from funnel.ledger import AssignmentAccount, LeadAccount, LeadState
+from funnel.ledger import AssignmentAccount, LeadAccount, LeadState, SpoolRead
 from funnel.postgres import Row, Transaction, load_queries
 from services.metrics.domain.leads import UNSETTLED_LIMIT, Lead, state_of
 from services.metrics.domain.outcomes import CountedOutcome
@@ -99,6 +99,11 @@ async def answered(tx: Transaction) -> Answered:
     """What all ingest processes called stored, as far as their receipts were read."""
     row = await tx.fetch_one(QUERIES["answered"])
     return Answered() if row is None else Answered(int(row["events"]), int(row["outcomes"]))
+
+
+async def spool(tx: Transaction) -> dict[str, SpoolRead]:
+    """The spool of ingest by topic, as of one moment."""
+    return {row["topic"]: SpoolRead(row["should_hold"], row["holds"]) for row in await tx.fetch(QUERIES["spool"])}
 
 
 async def totals(tx: Transaction) -> Figures:

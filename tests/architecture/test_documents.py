@@ -74,6 +74,8 @@ def settings() -> dict[str, str]:
 
 
 def _default(value: Any) -> str:
+    if value is None:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, StrEnum
+
+import msgspec
 
 from services.ingest.domain.acceptance import Accepted, Refused, Why
 from services.ingest.domain.fields import Fault
@@ -22,33 +23,35 @@ class Status(StrEnum):
 
 
 class Stored(Enum):
-    """What the log said of one record."""
+    """What became of one record: in the log, in the spool while the log is away, or neither as far as is known."""
 
-    YES = "yes"
+    LOG = "log"
+    SPOOL = "spool"
     TOO_LARGE = "too large"
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(msgspec.Struct, frozen=True, gc=False):
     """The same item again, in the same request; its fate is that of the item at index `first`."""
 
     event_id: str
     first: int
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The answer for one item; `why` is given for invalid ones."""
+class Result(msgspec.Struct, frozen=True, gc=False):
+    """The answer for one item; `why` is given for invalid ones. `spooled`: stored, but not in the log yet."""
 
     event_id: str | None
     status: Status
     faults: tuple[Fault, ...] = ()
     why: Why | None = None
+    spooled: bool = False
 
     @property
     def detail(self) -> str | None:
         """One sentence for a person, or None when all is well."""
+        if self.status is Status.ACCEPTED:
+            return None
         if self.status is Status.RETRY:
             return UNKNOWN_STATE
         return "; ".join(f"{fault.pointer or 'the item'} {fault.detail}" for fault in self.faults) or None
@@ -84,11 +87,13 @@ def results(verdicts: Sequence[Verdict], stored: Mapping[int, Stored]) -> list[R
         if isinstance(verdict, Repeat):
             first = answers[verdict.first]
             status = Status.DUPLICATE if first.status is Status.ACCEPTED else first.status
-            answers.append(Result(verdict.event_id, status, first.faults, first.why))
+            answers.append(Result(verdict.event_id, status, first.faults, first.why, first.spooled))
         elif isinstance(verdict, Refused):
             answers.append(Result(verdict.event_id, Status.INVALID, verdict.faults, verdict.why))
-        elif stored[index] is Stored.YES:
+        elif stored[index] is Stored.LOG:
             answers.append(Result(verdict.event_id, Status.ACCEPTED))
+        elif stored[index] is Stored.SPOOL:
+            answers.append(Result(verdict.event_id, Status.ACCEPTED, spooled=True))
         elif stored[index] is Stored.UNKNOWN:
             answers.append(Result(verdict.event_id, Status.RETRY))
         else:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from datetime import datetime
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple
 
 import msgspec
 
 from services.ingest.domain import limits
-from services.ingest.domain.fields import Fault, Unfit, unfit
+from services.ingest.domain.fields import Fault, Unfit, is_absent, moment, unfit
 
 
 class NotJson(Exception):
@@ -26,12 +29,19 @@ class TooManyItems(Exception):
     """More than limits.BATCH_ITEMS_MAX items in one request."""
 
 
+class Batch(NamedTuple):
+    """The items of a request, undecoded or already found unfit, and when its sender's clock said that it was sent."""
+
+    items: list[bytes | Unfit]
+    sent_at: datetime | None
+
+
 class _OutOfRange:
     """Stands for a number that neither a double nor Postgres holds."""
 
 
 def decoded(raw: bytes) -> Any:
-    """The JSON value in `raw`, at most DEPTH_MAX deep and free of text that cannot be stored.
+    """The JSON value in `raw`, at most DEPTH_MAX deep, with at most FIELDS_MAX fields, free of text nobody can store.
 
     Raises NotJson, or Unfit naming the fields.
     """
@@ -44,29 +54,49 @@ def decoded(raw: bytes) -> Any:
         check_storable(value)
     if raw.count(b"{") + raw.count(b"[") > limits.DEPTH_MAX:
         _check_depth(value)
+    if raw.count(b":") > limits.FIELDS_MAX and _fields_in(value) > limits.FIELDS_MAX:
+        raise unfit(f"has more than {limits.FIELDS_MAX} fields")
     return value
 
 
-def batch_items(raw: bytes, name: str) -> list[bytes | Unfit] | None:
-    """The items of `{"<name>": [..]}`, undecoded or already found unfit; None when there is no such field.
+def read_batch(raw: bytes, name: str) -> Batch | None:
+    """What `{"<name>": [..], "sent_at": ".."}` holds; None when there is no field `name`.
 
     Raises NotJson, Unfit or TooManyItems.
     """
     try:
-        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        if name not in fields:
+        found = _batch_decoder(name).decode(raw)
+        raw_items, sent_at = getattr(found, name), found.sent_at
+        if raw_items is None:
             return None
-        items: list[bytes | Unfit] = list(map(bytes, msgspec.json.decode(fields[name], type=list[msgspec.Raw])))
+        items: list[bytes | Unfit] = list(map(bytes, raw_items))
     except RecursionError:
         raise _too_deep() from None
     except ValueError:
-        found = _batch_items_leniently(raw, name)
-        if found is None:
+        document = _decoded_leniently(raw)
+        if not isinstance(document, dict):
+            raise unfit("must be an object") from None
+        if name not in document:
             return None
-        items = found
+        items, sent_at = _items_leniently(document[name], name), document.get("sent_at")
     if len(items) > limits.BATCH_ITEMS_MAX:
         raise TooManyItems
-    return items
+    return Batch(items, None if is_absent(sent_at) else _read_sent_at(sent_at))
+
+
+@lru_cache
+def _batch_decoder(name: str) -> msgspec.json.Decoder[Any]:
+    """Takes a batch apart in one pass. Fields of others are skipped; null is no array."""
+    fields = [(name, list[msgspec.Raw], None), ("sent_at", Any, None)]
+    return msgspec.json.Decoder(msgspec.defstruct("Batch", fields, kw_only=True))
+
+
+def _read_sent_at(value: Any) -> datetime:
+    try:
+        at: datetime = moment.read(value)
+    except Unfit as found:
+        raise Unfit(fault.under("sent_at") for fault in found.faults) from None
+    return at
 
 
 def lines(raw: bytes) -> list[bytes | Unfit]:
@@ -79,7 +109,7 @@ def lines(raw: bytes) -> list[bytes | Unfit]:
 
 def check_storable(value: Any) -> None:
     """Raise Unfit for each text with NUL or half a surrogate pair, and each number out of range, in `value`."""
-    faults = tuple(_unstorable(value))
+    faults = tuple(islice(_unstorable(value), limits.FAULTS_MAX))
     if faults:
         raise Unfit(faults)
 
@@ -125,6 +155,13 @@ def _check_depth(value: Any) -> None:
         level, depth = [item for item in children if isinstance(item, dict | list)], depth + 1
 
 
+def _fields_in(value: Any) -> int:
+    """Named fields in `value` at all levels; it is not deep."""
+    if isinstance(value, dict):
+        return len(value) + sum(map(_fields_in, value.values()))
+    return sum(map(_fields_in, value)) if isinstance(value, list) else 0
+
+
 def _too_deep() -> Unfit:
     return unfit(f"is nested deeper than {limits.DEPTH_MAX} levels")
 
@@ -164,16 +201,11 @@ def _double(number: Callable[[str], float]) -> Callable[[str], float | _OutOfRan
     return parse
 
 
-def _batch_items_leniently(raw: bytes, name: str) -> list[bytes | Unfit] | None:
-    """The same for a document that msgspec refuses because of one of its items, which must not spoil the rest."""
-    document = _decoded_leniently(raw)
-    if not isinstance(document, dict):
-        raise unfit("must be an object")
-    if name not in document:
-        return None
-    if not isinstance(document[name], list):
+def _items_leniently(items: Any, name: str) -> list[bytes | Unfit]:
+    """The items of a document that msgspec refuses because of one of them, which must not spoil the rest."""
+    if not isinstance(items, list):
         raise Unfit([Fault(f"/{name}", "must be an array")])
-    return [_encoded_or_unfit(item) for item in document[name]]
+    return [_encoded_or_unfit(item) for item in items]
 
 
 def _encoded_or_unfit(item: Any) -> bytes | Unfit:

@@ -14,8 +14,14 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 BATCH_ITEMS_MAX: Final = 1000
 """Events or outcomes in one request: the answer names each of them, and a repeat costs this many at most."""
 
+FAULTS_MAX: Final = 10
+"""Faults told of one item. An answer must not be many times as long as its request."""
+
 DEPTH_MAX: Final = 32
 """Nesting of objects and arrays in one event. Real events need five; every reader recurses at most this deep."""
+
+FIELDS_MAX: Final = 1000
+"""Named fields in one event, at all levels together. Real events need fifty; readers look at each of them."""
 
 ID_CHARS_MAX: Final = 128
 """event_id and the ids of other systems: part of unique keys, remembered for 90 days."""
@@ -50,11 +56,14 @@ EPOCH_MAX: Final = 2_147_483_647
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """A time before it is a client's empty value or a lost digit, never a lead's history."""
 
-BODY_SECONDS_MAX: Final = 10.0
-"""A client that needs longer to send 1 MiB holds a connection for nothing; also bounds a graceful stop."""
+PUBLISH_SECONDS_MAX: Final = 3.0
+"""How long a client waits for Kafka before its records go to the spool. Longer than any healthy stall."""
 
-PUBLISH_SECONDS_MAX: Final = 5.0
-"""How long a client waits for Kafka before it is told that nothing is known. Longer than any healthy stall."""
+SPOOL_SECONDS_MAX: Final = 3.0
+"""How long a client waits for the spool before it is told that nothing is known."""
+
+REMEMBER_SECONDS_MAX: Final = 2.0
+"""How long a client waits for its Idempotency-Key to be looked up, and later kept, before that is left out."""
 
 RETRY_AFTER_SECONDS: Final = 2
 """What 503 asks clients to wait: the producer gets a new connection to Kafka in that time when there is one."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, Literal
 from urllib.parse import parse_qsl
 
@@ -34,11 +34,12 @@ class BadParameters(Exception):
 
 @dataclass(frozen=True)
 class Receipt:
-    """`at` is the time of receipt, in UTC."""
+    """`at` is the time of receipt; `sent_at` is what the sender's clock said when it sent the request. Both in UTC."""
 
     source: str
     mode: Mode
     at: datetime
+    sent_at: datetime | None = None
 
     @cached_property
     def at_text(self) -> str:
@@ -46,26 +47,54 @@ class Receipt:
         return format_time(self.at)
 
 
-def read_parameters(query: bytes) -> tuple[str, Mode]:
-    """Source and mode from a query string (`source=shop&mode=history`); parameters of others are ignored.
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a query string says: who claims to send (None: nobody), how, and the key in it."""
+
+    source: str | None = None
+    mode: Mode = "live"
+    key: str | None = None
+
+
+NO_PARAMETERS: Final = Parameters()
+
+
+@lru_cache(maxsize=1024)  # a sender puts the same parameters on every request
+def read_parameters(query: bytes) -> Parameters:
+    """The parameters in a query string (`source=shop&mode=history`); those of others are ignored.
 
     Raises BadParameters.
     """
     if not query:
-        return DEFAULT_SOURCE, "live"
+        return NO_PARAMETERS
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
+        pairs = parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
     except ValueError:
         raise BadParameters(Fault("", "The query string cannot be read.")) from None
-    source, mode = _single(pairs, "source") or DEFAULT_SOURCE, _single(pairs, "mode") or "live"
-    if _SOURCE.fullmatch(source) is None:
-        detail = "must start with a letter or digit, then up to 63 letters, digits, dots, dashes, colons, underscores"
+    source, mode = _single(pairs, "source") or None, _single(pairs, "mode") or "live"
+    if source is not None and (detail := source_fault(source)):
         raise BadParameters(Fault("source", detail))
-    if source in RESERVED_SOURCES:
-        raise BadParameters(Fault("source", "is reserved for the services of the funnel"))
     if mode not in _MODES:
         raise BadParameters(Fault("mode", "must be live or history"))
-    return source, _MODES[mode]
+    return Parameters(source, _MODES[mode], _single(pairs, "key") or None)
+
+
+def read_leniently(query: bytes) -> Parameters:
+    """The parameters of a form's address, as far as they can be read: a form is no place to refuse a lead for them."""
+    try:
+        return read_parameters(query)
+    except BadParameters:
+        pairs = parse_qsl(query.decode("utf-8", "replace"))
+        return Parameters(key=next((value for name, value in pairs if name == "key" and value), None))
+
+
+def source_fault(name: str) -> str | None:
+    """Why `name` cannot be the name of a source, or None."""
+    if _SOURCE.fullmatch(name) is None:
+        return "must start with a letter or digit, then up to 63 letters, digits, dots, dashes, colons, underscores"
+    if name in RESERVED_SOURCES:
+        return "is reserved for the services of the funnel"
+    return None
 
 
 def _single(pairs: list[tuple[str, str]], name: str) -> str | None:

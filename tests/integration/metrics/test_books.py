@@ -42,6 +42,7 @@ async def test_the_ledger_equals_a_hand_count(settings: Settings) -> None:
             "events": {
                 "accepted": events + 2,
                 "answered": 0,
+                "spooled": 0,
                 "applied": events - repeats - 1,
                 "duplicates": repeats,
                 "quarantined": 3,
@@ -53,6 +54,7 @@ async def test_the_ledger_equals_a_hand_count(settings: Settings) -> None:
             "outcomes": {
                 "accepted": 10,
                 "answered": 0,
+                "spooled": 0,
                 "applied": 7,
                 "duplicates": 3,
                 "quarantined": 0,

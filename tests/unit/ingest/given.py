@@ -1,17 +1,23 @@
-"""What the tests of ingest are given: a time, a judge, a stand-in for the producer."""
+"""What the tests of ingest are given: a time, a judge, a stand-in for the storage."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from funnel.kafka.producer import Acknowledged, ProducerRecord, PublishError
+from funnel.kafka.producer import ProducerRecord
 from services.ingest.domain.acceptance import Acceptance, Accepted, Refused
+from services.ingest.domain.access import Book, HeldKey
+from services.ingest.domain.batch import Stored
 from services.ingest.domain.kinds import EVENT, Kind
 from services.ingest.domain.receipt import Mode, Receipt
+from services.ingest.domain.source import Source
+from services.ingest.endpoint import Doors
+from services.ingest.gate import Gate
+from services.ingest.wire import Answer
 
 NOW = datetime(2026, 11, 22, 9, 0, 0, tzinfo=UTC)
 SECRET = b"a secret of the tests"
@@ -26,24 +32,39 @@ class FixedClock:
         return NOW
 
 
-class MemoryPublisher:
-    """Acknowledges at once what a test lets it; `results` overrides that per record, by ce_id."""
+class MemoryStore:
+    """Stores at once what a test lets it; `results` overrides that per record, by ce_id."""
 
     def __init__(self) -> None:
         self.records: list[ProducerRecord] = []
-        self.results: dict[str, PublishError] = {}
-        self.hang = False
+        self.results: dict[str, Stored] = {}
 
-    async def publish(self, records: Sequence[ProducerRecord]) -> list[Acknowledged | PublishError]:
-        if self.hang:
-            await asyncio.Event().wait()
-        answers: list[Acknowledged | PublishError] = []
-        for record in records:
-            failure = self.results.get(dict(record.headers)["ce_id"].decode())
-            if failure is None:
-                self.records.append(record)
-            answers.append(failure or Acknowledged(0, len(self.records) - 1))
+    async def store(self, records: Sequence[ProducerRecord]) -> list[Stored]:
+        answers = [self.results.get(dict(record.headers)["ce_id"].decode(), Stored.LOG) for record in records]
+        kept = (Stored.LOG, Stored.SPOOL)
+        self.records += [record for record, answer in zip(records, answers, strict=True) if answer in kept]
         return answers
+
+
+@dataclass
+class GivenBooks:
+    """The sources and keys of a test."""
+
+    book: Book
+    loaded: bool = True
+
+
+class NothingRemembered:
+    """Stands where answers are remembered, for tests that send no Idempotency-Key."""
+
+    async def once(self, *, work: Callable[[], Awaitable[Answer]], **_: object) -> Answer:
+        return await work()
+
+
+def doors(*sources: Source, keys: Iterable[HeldKey] = (), keys_required: bool = False) -> Doors:
+    """What lets requests in to whom these `sources` and `keys` are known."""
+    gate = Gate(GivenBooks(Book.of(sources, keys)), keys_required=keys_required)
+    return Doors(gate, NothingRemembered())
 
 
 def judge(

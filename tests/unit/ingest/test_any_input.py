@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from funnel.contracts import LeadEvent, LeadOutcome
 from funnel.schemas import documents
 from services.ingest.domain.acceptance import Acceptance, Accepted, Refused
-from services.ingest.domain.decoding import NotJson, TooManyItems, batch_items, lines
+from services.ingest.domain.decoding import NotJson, TooManyItems, lines, read_batch
 from services.ingest.domain.fields import Unfit
 from services.ingest.domain.kinds import EVENT, OUTCOME, Kind
-from services.ingest.domain.receipt import BadParameters, Receipt, read_parameters
+from services.ingest.domain.receipt import BadParameters, Receipt, read_parameters, source_fault
 from tests.unit.ingest.given import NOW, SECRET
 
 VALIDATORS = {
@@ -41,6 +41,10 @@ def some(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[st
     return st.fixed_dictionaries({}, optional=fields)
 
 
+came_by = {"landing_url": text, "utm": some({"source": text}), "click_ids": st.dictionaries(text, text, max_size=3)}
+touches = some({**came_by, "at": times})
+
+
 identities = st.fixed_dictionaries(
     {"visitor_id": st.just("v-1") | text},
     optional={
@@ -55,9 +59,10 @@ good_events = st.fixed_dictionaries(
     optional={
         **common,
         "person": some({**texts, "employees": st.integers(0, 10_000)}),
-        "context": some({"page_url": text, "utm": some({"source": text}), "click_ids": st.dictionaries(text, text)}),
+        "context": some({**came_by, "first_touch": touches, "last_touch": touches}),
         "properties": objects,
-        "consent": some({"marketing": st.booleans(), "email": st.booleans() | st.none()}),
+        "consent": some({"marketing": st.booleans(), "email": st.booleans() | st.none(), "at": times, "text": text}),
+        "sent_at": times,
     },
 )
 good_outcomes = st.fixed_dictionaries(
@@ -124,7 +129,8 @@ def test_any_bytes_get_a_verdict(raw: bytes) -> None:
 @given(st.binary(max_size=200) | anything.map(lambda value: encoded({"events": [value, 1]})))
 def test_any_bytes_are_split_or_refused(raw: bytes) -> None:
     try:
-        items = batch_items(raw, "events") or []
+        batch = read_batch(raw, "events")
+        items = [] if batch is None else batch.items
     except (NotJson, Unfit, TooManyItems):
         items = []
     for item in [*items, *lines(raw)]:
@@ -134,11 +140,12 @@ def test_any_bytes_are_split_or_refused(raw: bytes) -> None:
 @given(st.binary(max_size=100))
 def test_any_query_string_is_read_or_refused(query: bytes) -> None:
     try:
-        source, mode = read_parameters(query)
+        found = read_parameters(query)
     except BadParameters:
         return
-    assert source
-    assert mode in ("live", "history")
+    assert found.source is None or source_fault(found.source) is None
+    assert found.mode in ("live", "history")
+    assert found.key != ""
 
 
 @given(events)

@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
+import gzip
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import httpx
 import pytest
+import zstandard
 from prometheus_client import REGISTRY
 
 from funnel.http import Api, create_app
-from funnel.kafka.producer import PublishError
+from services.ingest import openapi
 from services.ingest.api import add_endpoints
+from services.ingest.desk import Desk
 from services.ingest.domain import limits
+from services.ingest.domain.batch import Stored
 from services.ingest.handlers import Intake
 from services.ingest.receipts import Receipts
-from tests.unit.ingest.given import LEAD_ID, SECRET, FixedClock, MemoryPublisher, an_event, an_outcome
+from tests.unit.ingest.given import LEAD_ID, SECRET, FixedClock, MemoryStore, an_event, an_outcome, doors
 
-TIMED_OUT = PublishError("Kafka did not acknowledge.")
-TOO_LARGE = PublishError("The record is too large.", too_large=True)
+TIMED_OUT = Stored.UNKNOWN
+TOO_LARGE = Stored.TOO_LARGE
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture
-def publisher() -> MemoryPublisher:
-    return MemoryPublisher()
+def storage() -> MemoryStore:
+    return MemoryStore()
 
 
 @pytest.fixture
-def app(publisher: MemoryPublisher) -> Api:
+def app(storage: MemoryStore) -> Api:
     async def ready() -> Mapping[str, str]:
         return {}
 
     app = create_app("Funnel ingest", ready=ready)
     clock = FixedClock()
-    receipts = Receipts(publisher, clock, process="p", topic_prefix="t.")
-    intake = Intake(publisher, receipts, clock, key_secret=SECRET, topic_prefix="t.", publish_seconds_max=0.05)
-    add_endpoints(app, intake)
+    receipts = Receipts(storage, clock, process="p", topic_prefix="t.")
+    intake = Intake(storage, receipts, clock, key_secret=SECRET, topic_prefix="t.")
+    app.add_components(openapi.schemas(), openapi.SECURITY_SCHEMES)
+    given = doors()
+    add_endpoints(app, given, Desk(intake, given.gate))
     return app
 
 
@@ -60,27 +65,27 @@ def statuses_of(response: httpx.Response) -> list[str]:
     return [result["status"] for result in response.json()["results"]]
 
 
-async def test_an_event_is_published_and_its_id_echoed(client: httpx.AsyncClient, publisher: MemoryPublisher) -> None:
+async def test_an_event_is_published_and_its_id_echoed(client: httpx.AsyncClient, storage: MemoryStore) -> None:
     response = await client.post("/v1/events?source=shop&mode=history", json=an_event(event_id="e-1"))
     assert (response.status_code, response.json()) == (202, {"event_id": "e-1", "status": "accepted"})
-    (record,) = publisher.records
+    (record,) = storage.records
     assert record.topic == "t.lead-events"
     assert dict(record.headers)["ce_source"] == b"shop"
     assert json.loads(record.value)["mode"] == "history"
 
 
-async def test_an_event_without_an_id_gets_a_fresh_one(client: httpx.AsyncClient, publisher: MemoryPublisher) -> None:
+async def test_an_event_without_an_id_gets_a_fresh_one(client: httpx.AsyncClient, storage: MemoryStore) -> None:
     ids = [(await client.post("/v1/events", json=an_event())).json()["event_id"] for _ in range(2)]
-    assert ids == [dict(record.headers)["ce_id"].decode() for record in publisher.records]
+    assert ids == [dict(record.headers)["ce_id"].decode() for record in storage.records]
     assert ids == sorted(set(ids))
 
 
 @pytest.mark.parametrize(("header", "kept"), [(TRACE, TRACE.encode()), ("nonsense", None), (TRACE[:-3], None)])
 async def test_a_trace_goes_on_with_the_record(
-    client: httpx.AsyncClient, publisher: MemoryPublisher, header: str, kept: bytes | None
+    client: httpx.AsyncClient, storage: MemoryStore, header: str, kept: bytes | None
 ) -> None:
     await client.post("/v1/events", json=an_event(), headers={"traceparent": header})
-    assert dict(publisher.records[0].headers).get("traceparent") == kept
+    assert dict(storage.records[0].headers).get("traceparent") == kept
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain;charset=UTF-8", ""])
@@ -95,7 +100,7 @@ async def test_bad_json_is_400_and_says_where(client: httpx.AsyncClient) -> None
     assert body["detail"] == "The event is not valid JSON (line 1, column 10)."
 
 
-async def test_bad_fields_are_422_and_named(client: httpx.AsyncClient, publisher: MemoryPublisher) -> None:
+async def test_bad_fields_are_422_and_named(client: httpx.AsyncClient, storage: MemoryStore) -> None:
     response = await client.post("/v1/events", json=an_event(identity={"email": "jane"}, type=""))
     body = problem_of(response, 422, "invalid-event")
     assert body["errors"] == [
@@ -103,7 +108,7 @@ async def test_bad_fields_are_422_and_named(client: httpx.AsyncClient, publisher
         {"pointer": "/identity/email", "detail": "must be an e-mail address"},
     ]
     assert body["detail"] == "/type is required; /identity/email must be an e-mail address."
-    assert publisher.records == []
+    assert storage.records == []
 
 
 @pytest.mark.parametrize("query", ["source=a%20b", "mode=past", "source=scoring"])
@@ -112,9 +117,32 @@ async def test_bad_parameters_are_422_and_named(client: httpx.AsyncClient, query
     assert body["errors"][0]["parameter"] == query.partition("=")[0]
 
 
-async def test_a_compressed_body_is_415(client: httpx.AsyncClient) -> None:
-    response = await client.post("/v1/events", content=b"\x1f\x8b", headers={"content-encoding": "gzip"})
+@pytest.mark.parametrize(
+    ("encoding", "compress"), [("gzip", gzip.compress), ("zstd", zstandard.ZstdCompressor().compress)]
+)
+async def test_a_compressed_body_is_read(
+    client: httpx.AsyncClient, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    body = compress(json.dumps(an_event(event_id="e-1")).encode())
+    response = await client.post("/v1/events", content=body, headers={"content-encoding": encoding})
+    assert response.json() == {"event_id": "e-1", "status": "accepted"}
+
+
+async def test_an_encoding_nobody_here_knows_is_415_and_told_the_others(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/events", content=b"\x1b", headers={"content-encoding": "br"})
     problem_of(response, 415, "unsupported-encoding")
+    assert response.headers["accept-encoding"] == "gzip, zstd"
+
+
+async def test_a_body_that_is_not_what_its_encoding_says_is_400(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/events", content=b"\x1f\x8b", headers={"content-encoding": "gzip"})
+    problem_of(response, 400, "bad-encoding")
+
+
+async def test_a_body_that_grows_beyond_the_limit_is_413(client: httpx.AsyncClient) -> None:
+    body = gzip.compress(b" " * (limits.EVENT_BYTES_MAX + 1))
+    response = await client.post("/v1/events", content=body, headers={"content-encoding": "gzip"})
+    problem_of(response, 413, "too-large")
 
 
 @pytest.mark.parametrize(
@@ -147,29 +175,12 @@ async def test_a_body_is_read_no_further_than_its_limit(app: Api, path: str, mos
     assert taken == (0 if announced else most + len(chunk))
 
 
-async def test_a_body_that_trickles_is_408(app: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "BODY_SECONDS_MAX", 0.01)
-    messages = [{"type": "http.request", "body": b'{"ty', "more_body": True}]
-
-    async def receive() -> Any:
-        return messages.pop(0) if messages else await asyncio.Event().wait()
-
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": "/v1/events", "query_string": b"", "headers": []}
-    await app(scope, receive, send)
-    assert sent[0]["status"] == 408
-
-
 async def test_a_single_outcome_has_the_limit_of_one(client: httpx.AsyncClient) -> None:
     response = await client.post("/v1/outcomes", json=an_outcome(note="x" * limits.EVENT_BYTES_MAX))
     problem_of(response, 413, "too-large")
 
 
-async def test_a_client_that_hangs_up_in_its_body_leaves_nothing(app: Api, publisher: MemoryPublisher) -> None:
+async def test_a_client_that_hangs_up_in_its_body_leaves_nothing(app: Api, storage: MemoryStore) -> None:
     messages = [{"type": "http.request", "body": b'{"ty', "more_body": True}, {"type": "http.disconnect"}]
 
     async def receive() -> Any:
@@ -180,13 +191,13 @@ async def test_a_client_that_hangs_up_in_its_body_leaves_nothing(app: Api, publi
 
     scope = {"type": "http", "method": "POST", "path": "/v1/events", "query_string": b"", "headers": []}
     await app(scope, receive, send)
-    assert publisher.records == []
+    assert storage.records == []
 
 
 async def test_not_acknowledged_is_503_naming_the_id_to_retry_with(
-    client: httpx.AsyncClient, publisher: MemoryPublisher
+    client: httpx.AsyncClient, storage: MemoryStore
 ) -> None:
-    publisher.results = {"e-1": TIMED_OUT}
+    storage.results = {"e-1": TIMED_OUT}
     response = await client.post("/v1/events", json=an_event(event_id="e-1"))
     body = problem_of(response, 503, "not-stored")
     assert response.headers["retry-after"] == str(limits.RETRY_AFTER_SECONDS)
@@ -194,19 +205,22 @@ async def test_not_acknowledged_is_503_naming_the_id_to_retry_with(
     assert "same event_id" in body["detail"]
 
 
-async def test_no_answer_from_kafka_in_time_is_503_too(client: httpx.AsyncClient, publisher: MemoryPublisher) -> None:
-    publisher.hang = True
-    body = problem_of(await client.post("/v1/events", json=an_event()), 503, "not-stored")
-    assert body["event_id"]
+async def test_an_event_in_the_spool_is_taken_and_says_so(client: httpx.AsyncClient, storage: MemoryStore) -> None:
+    storage.results = {"e-1": Stored.SPOOL}
+    response = await client.post("/v1/events", json=an_event(event_id="e-1"))
+    assert (response.status_code, response.json()) == (
+        202,
+        {"event_id": "e-1", "status": "accepted", "spooled": True},
+    )
 
 
-async def test_a_record_the_log_finds_too_large_is_413(client: httpx.AsyncClient, publisher: MemoryPublisher) -> None:
-    publisher.results = {"e-1": TOO_LARGE}
+async def test_a_record_the_log_finds_too_large_is_413(client: httpx.AsyncClient, storage: MemoryStore) -> None:
+    storage.results = {"e-1": TOO_LARGE}
     problem_of(await client.post("/v1/events", json=an_event(event_id="e-1")), 413, "too-large")
 
 
-async def test_a_batch_answers_for_each_event_in_order(client: httpx.AsyncClient, publisher: MemoryPublisher) -> None:
-    publisher.results = {"e-4": TIMED_OUT, "e-5": TOO_LARGE}
+async def test_a_batch_answers_for_each_event_in_order(client: httpx.AsyncClient, storage: MemoryStore) -> None:
+    storage.results = {"e-4": TIMED_OUT, "e-5": TOO_LARGE}
     sent = [
         an_event(event_id="e-1"),
         an_event(event_id="e-1"),
@@ -223,7 +237,7 @@ async def test_a_batch_answers_for_each_event_in_order(client: httpx.AsyncClient
     assert statuses_of(response) == ["accepted", "duplicate", "invalid", "accepted", "retry", "invalid"]
     assert results[0]["detail"] is None
     assert results[2]["errors"][0]["pointer"] == "/type"
-    assert [dict(record.headers)["ce_id"] for record in publisher.records] == [b"e-1", b"e-3"]
+    assert [dict(record.headers)["ce_id"] for record in storage.records] == [b"e-1", b"e-3"]
 
 
 async def test_one_oversized_event_leaves_its_neighbours_alone(client: httpx.AsyncClient) -> None:
@@ -252,9 +266,9 @@ async def test_a_batch_of_nothing_but_invalid_events_is_422_with_the_results(cli
 
 
 async def test_a_batch_in_which_nothing_is_stored_is_503_with_the_results(
-    client: httpx.AsyncClient, publisher: MemoryPublisher
+    client: httpx.AsyncClient, storage: MemoryStore
 ) -> None:
-    publisher.results = {"e-1": TIMED_OUT}
+    storage.results = {"e-1": TIMED_OUT}
     response = await client.post("/v1/events/batch", json={"events": [an_event(event_id="e-1"), {}]})
     problem_of(response, 503, "not-stored")
     assert response.headers["retry-after"] == str(limits.RETRY_AFTER_SECONDS)
@@ -280,11 +294,11 @@ async def test_a_batch_of_another_form_is_refused_whole(
     assert [error["pointer"] for error in body.get("errors", [])] == ([] if pointer is None else [pointer])
 
 
-async def test_an_outcome_goes_to_its_own_topic(client: httpx.AsyncClient, publisher: MemoryPublisher) -> None:
+async def test_an_outcome_goes_to_its_own_topic(client: httpx.AsyncClient, storage: MemoryStore) -> None:
     response = await client.post("/v1/outcomes", json=an_outcome(event_id="o-1"))
     assert (response.status_code, response.json()) == (202, {"event_id": "o-1", "status": "accepted"})
-    assert publisher.records[0].topic == "t.lead-outcomes"
-    assert publisher.records[0].key == LEAD_ID.encode()
+    assert storage.records[0].topic == "t.lead-outcomes"
+    assert storage.records[0].key == LEAD_ID.encode()
 
 
 async def test_outcomes_may_come_in_a_batch(client: httpx.AsyncClient) -> None:
@@ -303,7 +317,7 @@ async def test_a_bad_outcome_is_422_and_named(client: httpx.AsyncClient) -> None
 async def test_only_posts_are_taken(client: httpx.AsyncClient, path: str) -> None:
     response = await client.put(path, json=an_event())
     problem_of(response, 405, "method-not-allowed")
-    assert response.headers["allow"] == "POST"
+    assert response.headers["allow"] == "POST, OPTIONS"
 
 
 async def test_answers_are_counted_by_kind_and_result(client: httpx.AsyncClient) -> None:
@@ -338,8 +352,9 @@ async def test_the_openapi_document_has_every_endpoint_with_every_answer(client:
     document = (await client.get("/openapi.json")).json()
     for path in ("/v1/events", "/v1/events/batch", "/v1/outcomes"):
         operation = document["paths"][path]["post"]
-        assert {"202", "400", "408", "413", "415", "422", "503", "default"} <= set(operation["responses"])
-        assert [parameter["name"] for parameter in operation["parameters"]] == ["source", "mode"]
+        refusals = {"400", "401", "403", "408", "409", "413", "415", "422", "429", "503"}
+        assert set(operation["responses"]) == {"202", *refusals}
+        assert [parameter["name"] for parameter in operation["parameters"]] == ["source", "mode", "Idempotency-Key"]
 
 
 async def test_every_reference_in_the_openapi_document_leads_somewhere(client: httpx.AsyncClient) -> None:

@@ -10,7 +10,7 @@ from services.ingest.domain.acceptance import Why
 from services.ingest.domain.batch import Repeat, Result, Status, Stored, overall, results, without_repeats
 from tests.unit.ingest.given import an_event, judge
 
-STORED = dict.fromkeys(range(10), Stored.YES)
+STORED = dict.fromkeys(range(10), Stored.LOG)
 
 
 def statuses(sent: list[Any], stored: dict[int, Stored] | None = None) -> list[str]:
@@ -49,7 +49,7 @@ def test_a_repeat_shares_the_fate_of_the_first() -> None:
 
 def test_one_item_too_large_for_the_log_leaves_its_neighbours_alone() -> None:
     sent = [an_event(event_id="1"), an_event(event_id="2"), an_event(event_id="3")]
-    fates = {0: Stored.YES, 1: Stored.TOO_LARGE, 2: Stored.UNKNOWN}
+    fates = {0: Stored.LOG, 1: Stored.TOO_LARGE, 2: Stored.UNKNOWN}
     assert statuses(sent, fates) == ["accepted", "invalid", "retry"]
 
 

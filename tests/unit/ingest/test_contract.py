@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Mapping
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 
 from funnel.schemas import documents, folder
@@ -14,7 +16,7 @@ from services.ingest.domain.acceptance import Accepted, Refused
 from services.ingest.domain.kinds import EVENT, OUTCOME, Kind
 from tests.unit.ingest.given import LEAD_ID, accepted, an_event, an_outcome, judge
 
-SET_BY_INGEST = {"source", "received_at", "mode"}
+SET_BY_INGEST = {"source", "received_at", "mode", "occurred_at_sent"}
 MISFIT = {"a": ["value", "no", "field", "takes"]}
 
 
@@ -81,9 +83,28 @@ def test_a_full_event_is_stored_as_the_schema_says() -> None:
         person={"name": "Jane", "employees": 7, "message": ""},
         context={"utm": {"source": None}, "click_ids": {"gclid": "x"}},
         properties={"a": [1.5, None]},
-        consent={"email": False},
+        consent={"email": False, "sms": True, "at": "2026-11-01T00:00:00Z", "text": "はい", "basis": "consent"},
+        sent_at="2030-01-01T00:00:01+09:00",
     )
+    event["context"]["last_touch"] = {"at": "2026-11-01T00:00:00+09:00", "utm": {"source": "x"}, "landing_url": "/?a=b"}
     validator.validate(json.loads(accepted(event).value))
+
+
+def test_the_typed_way_knows_the_fields_of_the_schema_and_no_others() -> None:
+    """The readers follow from the same table; so an event with all fields takes the typed way."""
+    document = documents()[EVENT.dataschema]
+    assert EVENT.typed is not None
+    assert fields_of_struct(EVENT.typed.type) == set(fields_of(document, document)) - {f"/{n}" for n in SET_BY_INGEST}
+
+
+def fields_of_struct(struct: type[msgspec.Struct], at: str = "") -> set[str]:
+    """Pointers of every field below `struct` that is no struct itself."""
+    found: set[str] = set()
+    for field in msgspec.structs.fields(struct):
+        options = (field.type, *typing.get_args(field.type))
+        inner = [one for one in options if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+        found |= fields_of_struct(inner[0], f"{at}/{field.name}") if inner else {f"{at}/{field.name}"}
+    return found
 
 
 def test_a_full_outcome_is_stored_as_the_schema_says() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from services.ingest.domain import limits
-from services.ingest.domain.acceptance import Refused, Why
-from tests.unit.ingest.given import FRESH_ID, NOW, accepted, an_event, faults, judge, stored
+from services.ingest.domain.acceptance import Acceptance, Accepted, Refused, Why
+from services.ingest.domain.kinds import EVENT
+from services.ingest.domain.receipt import Receipt
+from tests.unit.ingest.given import FRESH_ID, NOW, SECRET, accepted, an_event, faults, judge, stored
 
 NO_IDENTIFIER = "must hold at least one of email, phone, visitor_id and external_ids"
 A_TIME = "must be a date and time with an offset, such as 2026-11-22T09:00:00Z"
@@ -38,9 +41,40 @@ def test_the_envelope_names_id_type_source_time_schema_and_body() -> None:
         "ce_source": b"shop",
         "ce_time": b"2026-11-22T08:00:00.000000Z",
         "ce_subject": event.key,
-        "ce_dataschema": b"lead_event.v1",
+        "ce_dataschema": b"lead_event.v2",
         "content-type": b"application/json",
     }
+
+
+def test_a_suspect_is_marked_with_why_and_nothing_else_is_different() -> None:
+    def headers(*suspect: str) -> dict[str, bytes]:
+        verdict = Acceptance(EVENT, Receipt("shop", "live", NOW), SECRET, None, suspect).judge(raw, FRESH_ID)
+        assert isinstance(verdict, Accepted)
+        return dict(verdict.headers)
+
+    raw = json.dumps(an_event()).encode()
+    assert headers("honeypot", "too-fast") == {**headers(), "ce_suspect": b"honeypot,too-fast"}
+    assert "ce_suspect" not in headers()
+
+
+def test_the_trace_of_the_request_goes_on() -> None:
+    acceptance = Acceptance(EVENT, Receipt("shop", "live", NOW), SECRET, b"00-trace")
+    verdict = acceptance.judge(json.dumps(an_event()).encode(), FRESH_ID)
+    assert isinstance(verdict, Accepted)
+    assert dict(verdict.headers)["traceparent"] == b"00-trace"
+
+
+def test_all_items_are_judged_in_order_and_those_without_an_id_get_theirs_by_index() -> None:
+    items = [json.dumps(an_event(**fields)).encode() for fields in ({"event_id": "e"}, {}, {"type": 7}, {"unknown": 1})]
+    asked: list[int] = []
+
+    def id_of(index: int) -> str:
+        asked.append(index)
+        return f"fresh-{index}"
+
+    verdicts = Acceptance(EVENT, Receipt("shop", "live", NOW), SECRET).judge_all(items, id_of)
+    assert [verdict.event_id for verdict in verdicts] == ["e", "fresh-1", None, "fresh-3"]
+    assert asked == [1, 3]
 
 
 @pytest.mark.parametrize("absent", ["", None, "  ", "\u3000"])
@@ -52,7 +86,8 @@ def test_empty_and_null_mean_absent(absent: str | None) -> None:
         person={"name": absent, "employees": absent},
         context={"page_url": absent, "utm": {"source": absent}, "click_ids": {"gclid": absent}},
         properties=absent,
-        consent={"email": absent},
+        consent={"email": absent, "text": absent, "basis": absent, "at": absent},
+        sent_at=absent,
     )
     value = stored(event)
     assert value["event_id"] == FRESH_ID
@@ -62,6 +97,7 @@ def test_empty_and_null_mean_absent(absent: str | None) -> None:
     assert value["context"] == {"utm": {}, "click_ids": {}}
     assert "properties" not in value
     assert value["consent"] == {}
+    assert "sent_at" not in value
 
 
 def test_unknown_fields_are_kept_at_every_level_as_they_are() -> None:
@@ -79,7 +115,8 @@ def test_unknown_fields_are_kept_at_every_level_as_they_are() -> None:
 
 
 def test_what_ingest_sets_cannot_be_set_by_the_client() -> None:
-    value = stored(an_event(source="admin", received_at="1999-01-01T00:00:00Z", mode="history"))
+    value = stored(an_event(source="admin", received_at="1999-01-01T00:00:00Z", mode="history", occurred_at_sent="x"))
+    assert "occurred_at_sent" not in value
     assert (value["source"], value["mode"]) == ("default", "live")
     assert value["received_at"] == "2026-11-22T09:00:00.000000Z"
 
@@ -162,6 +199,20 @@ def test_any_one_identifier_is_enough_and_stored_as_given(identity: dict[str, An
         ({"properties": [1]}, "/properties", "must be an object"),
         ({"consent": {"marketing": "yes"}}, "/consent/marketing", "must be true or false"),
         ({"consent": {"marketing": 1}}, "/consent/marketing", "must be true or false"),
+        ({"consent": {"sms": "no"}}, "/consent/sms", "must be true or false"),
+        ({"consent": {"at": "today"}}, "/consent/at", A_TIME),
+        ({"consent": {"basis": "contract"}}, "/consent/basis", "must be one of consent, legitimate_interest"),
+        ({"consent": {"text": ["yes"]}}, "/consent/text", "must be a string"),
+        ({"context": {"landing_url": 7}}, "/context/landing_url", "must be a string"),
+        ({"context": {"first_touch": "google"}}, "/context/first_touch", "must be an object"),
+        ({"context": {"first_touch": {"at": "2026-11-22"}}}, "/context/first_touch/at", A_TIME),
+        (
+            {"context": {"last_touch": {"at": "1969-12-31T00:00:00Z"}}},
+            "/context/last_touch/at",
+            "must not be before 1970-01-01",
+        ),
+        ({"context": {"last_touch": {"utm": {"source": 1}}}}, "/context/last_touch/utm/source", "must be a string"),
+        ({"sent_at": "now"}, "/sent_at", A_TIME),
     ],
 )
 def test_an_unfit_field_is_named(fields: dict[str, Any], pointer: str, wrong: str) -> None:
@@ -281,6 +332,20 @@ def test_absurd_nesting_is_refused_like_any_other(raw: bytes) -> None:
 
 def test_many_brackets_side_by_side_are_not_deep() -> None:
     assert stored(an_event(properties={"x": [[] for _ in range(500)]}))
+
+
+@pytest.mark.parametrize("extra", [{}, {"unknown": ":::"}])
+def test_the_number_of_fields_is_bounded_whatever_way_an_event_takes(extra: dict[str, str]) -> None:
+    beside = len(("type", "identity", "email", "properties", "inner", "event_id", "occurred_at", *extra))
+    inner = {f"f{n}": ":" for n in range(limits.FIELDS_MAX - beside)}
+    event = an_event(properties={"inner": inner}, event_id="e", occurred_at="2026-11-22T08:00:00Z", **extra)
+    assert stored(event)["properties"]["inner"] == inner
+    inner["one more"] = ":"
+    assert faults(event) == {"": "has more than 1000 fields"}
+
+
+def test_text_with_a_thousand_colons_has_no_fields() -> None:
+    assert stored(an_event(properties={"x": '":' * 2000}))
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from services.ingest.domain import limits
-from services.ingest.domain.decoding import NotJson, TooManyItems, batch_items, lines
+from services.ingest.domain.decoding import NotJson, TooManyItems, lines, read_batch
 from services.ingest.domain.fields import Unfit
 
 
+def items_of(raw: bytes) -> list[bytes | Unfit] | None:
+    batch = read_batch(raw, "events")
+    return None if batch is None else batch.items
+
+
 def test_items_come_as_they_were_sent() -> None:
-    assert batch_items(b' {"events": [ {"a" : 1}, [], "x" , 1e400 ], "more": 1}', "events") == [
+    assert items_of(b' {"events": [ {"a" : 1}, [], "x" , 1e400 ], "more": 1}') == [
         b'{"a" : 1}',
         b"[]",
         b'"x"',
@@ -22,7 +28,7 @@ def test_items_come_as_they_were_sent() -> None:
 
 def test_half_a_surrogate_pair_condemns_its_own_item_only() -> None:
     raw = b'{"events": [{"a": 1.50}, {"b": ["\\ud800"]}, {"c": "\xc3\xa9"}]}'
-    items = batch_items(raw, "events")
+    items = items_of(raw)
     assert items is not None
     first, bad, last = items
     assert isinstance(first, bytes)
@@ -32,9 +38,32 @@ def test_half_a_surrogate_pair_condemns_its_own_item_only() -> None:
     assert [fault.pointer for fault in bad.faults] == ["/b/0"]
 
 
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (b'"2026-11-22T18:00:00+09:00"', datetime(2026, 11, 22, 9, tzinfo=UTC)),
+        (b"null", None),
+        (b'""', None),
+    ],
+)
+@pytest.mark.parametrize("item", [b"{}", b'"\\ud800"'])
+def test_a_batch_may_say_when_it_was_sent(said: bytes, heard: datetime | None, item: bytes) -> None:
+    batch = read_batch(b'{"sent_at": %b, "events": [%b], "more": [1]}' % (said, item), "events")
+    assert batch is not None
+    assert batch.sent_at == heard
+    assert len(batch.items) == 1
+
+
+@pytest.mark.parametrize("said", [b"7", b'"now"', b'{"a": 1}', b'"2026-11-22T09:00:00"'])
+def test_what_it_says_of_that_must_be_a_time(said: bytes) -> None:
+    with pytest.raises(Unfit) as refused:
+        read_batch(b'{"events": [], "sent_at": %b}' % said, "events")
+    assert [fault.pointer for fault in refused.value.faults] == ["/sent_at"]
+
+
 @pytest.mark.parametrize("raw", [b"{}", b'{"event": []}', b'{"a": "\\ud800"}'])
 def test_no_such_field_is_no_batch(raw: bytes) -> None:
-    assert batch_items(raw, "events") is None
+    assert items_of(raw) is None
 
 
 @pytest.mark.parametrize(
@@ -43,19 +72,19 @@ def test_no_such_field_is_no_batch(raw: bytes) -> None:
 )
 def test_a_batch_of_another_form_is_unfit(raw: bytes, pointer: str) -> None:
     with pytest.raises(Unfit) as refused:
-        batch_items(raw, "events")
+        items_of(raw)
     assert [fault.pointer for fault in refused.value.faults] == [pointer]
 
 
-@pytest.mark.parametrize("raw", [b"", b'{"events": [', b'{"events": [1,]}', b'{"events": [nul]}', b'{"\xff": 1}'])
+@pytest.mark.parametrize("raw", [b"", b'{"events": [', b'{"events": [1,]}', b'{"events": [nul]}', b"\xff{}"])
 def test_a_batch_that_is_not_json_is_refused_whole(raw: bytes) -> None:
     with pytest.raises(NotJson):
-        batch_items(raw, "events")
+        items_of(raw)
 
 
 def test_absurd_nesting_is_refused_whole() -> None:
     with pytest.raises(Unfit, match="nested deeper"):
-        batch_items(b'{"events": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "events")
+        items_of(b'{"events": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
 
 
 def test_lines_may_be_blank_and_end_as_on_any_system() -> None:
@@ -64,8 +93,8 @@ def test_lines_may_be_blank_and_end_as_on_any_system() -> None:
 
 def test_the_number_of_items_is_bounded() -> None:
     most = limits.BATCH_ITEMS_MAX
-    assert batch_items(b'{"events": [%s]}' % b",".join([b"1"] * most), "events") == [b"1"] * most
+    assert items_of(b'{"events": [%s]}' % b",".join([b"1"] * most)) == [b"1"] * most
     with pytest.raises(TooManyItems):
-        batch_items(b'{"events": [%s]}' % b",".join([b"1"] * (most + 1)), "events")
+        items_of(b'{"events": [%s]}' % b",".join([b"1"] * (most + 1)))
     with pytest.raises(TooManyItems):
         lines(b"1\n" * (most + 1))

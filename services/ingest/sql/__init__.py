@@ -1,0 +1,1 @@
+"""Ingest's statements, by name."""

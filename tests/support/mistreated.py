@@ -1,0 +1,62 @@
+"""A server of a test's own, to be frozen, killed, stopped and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+import psutil
+
+from funnel.embedded.kafka import KafkaServer
+from funnel.embedded.postgres import PostgresServer
+from funnel.embedded.process import Child
+from funnel.embedded.servers import wait_for
+
+
+class Mistreated:
+    """Kafka or PostgreSQL with its data in `server.folder`; not running until `start`."""
+
+    def __init__(self, server: KafkaServer | PostgresServer, log: Path) -> None:
+        self._server = server
+        self._log = log
+        self._child: Child | None = None
+
+    async def start(self) -> None:
+        """Start it unless it runs, thaw it, and wait until it answers. The process is tied to the calling thread."""
+        if self._child is not None and self._child.running():
+            self.thaw()
+        else:
+            self._child = Child.start(self._server.prepare(lambda _: None), self._log, ends_with_us=True)
+        await asyncio.to_thread(wait_for, self._server.answers, self._child)
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it without a chance to finish anything."""
+        assert self._child is not None
+        processes = self._processes()
+        self._signal(signal.SIGKILL)
+        self._child.await_end()
+        psutil.wait_procs(processes)
+
+    def stop(self) -> None:
+        if self._child is not None and self._child.running():
+            self.thaw()
+            self._child.stop()
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def _processes(self) -> list[psutil.Process]:
+        """The server and, for PostgreSQL, the processes it has for its sessions."""
+        assert self._child is not None
+        process = psutil.Process(self._child.identity.pid)
+        return [process, *process.children(recursive=True)]
