@@ -38,6 +38,7 @@ COMMANDS = {
     "tail": Command("tail", "tail"),
     "ledger": Command("ledger", "ledger"),
     "why": Command("why", "why"),
+    "sources": Command("sources", "app"),
     "reps": Command("reps", "app"),
     "pools": Command("pools", "pools"),
     "quarantine": Command("quarantine", "app"),

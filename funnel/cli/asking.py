@@ -25,7 +25,15 @@ def ask(settings: Settings, service: str, method: str, path: str, body: object =
     url = settings.url_of(service)
     asked = {name: value for name, value in params.items() if value is not None}
     try:
-        answer = httpx.request(method, f"{url}{path}", json=body, params=asked, timeout=TIMEOUT_SECONDS)
+        answer = httpx.request(
+            method,
+            f"{url}{path}",
+            json=body,
+            params=asked,
+            headers=_token(settings, service),
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
+        )
     except httpx.TransportError as error:
         raise FunnelError(
             f"The {service} service does not answer at {url} ({type(error).__name__}); start it with `funnel up`."
@@ -33,6 +41,13 @@ def ask(settings: Settings, service: str, method: str, path: str, body: object =
     if answer.is_success:
         return answer.json()
     raise Refused(answer.status_code, _detail(service, answer))
+
+
+def _token(settings: Settings, service: str) -> dict[str, str]:
+    """The admin token is ingest's alone."""
+    if service != "ingest" or not settings.admin_token:
+        return {}
+    return {"Authorization": f"Bearer {settings.admin_token}"}
 
 
 def _detail(service: str, answer: httpx.Response) -> str:

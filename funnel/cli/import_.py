@@ -94,7 +94,7 @@ def _import(console: Console, settings: Settings, job: Job, found: Fingerprint, 
         console.print(f"Going on after line {start.line} of an interrupted import ({start.rows} rows are done).")
     mapping = job.mapping
     with (
-        httpx.Client(base_url=settings.url_of("ingest"), trust_env=False) as client,
+        httpx.Client(base_url=settings.url_of("ingest"), headers=_key(settings), trust_env=False) as client,
         _progress(console) as progress,
     ):
         task = progress.add_task(_LINES, total=found.lines, completed=start.line)
@@ -107,6 +107,11 @@ def _import(console: Console, settings: Settings, job: Job, found: Fingerprint, 
         done = run(job, ingest, lambda state: progress.update(task, completed=state.line, description=_LINES))
     _show_result(console, job, done)
     return done.rejected
+
+
+def _key(settings: Settings) -> dict[str, str]:
+    """The key we post with, if we have one; ingest then refuses a mapping whose source is not the key's."""
+    return {"Authorization": f"Bearer {settings.ingest_key}"} if settings.ingest_key else {}
 
 
 def _show_result(console: Console, job: Job, done: Checkpoint) -> None:

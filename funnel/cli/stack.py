@@ -10,9 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from funnel.cli.development import NAME, development_keys
 from funnel.embedded import running
 from funnel.embedded.home import Home
 from funnel.embedded.running import Status
+from funnel.embedded.stack import Stack
+from funnel.errors import FunnelError
 from funnel.settings import Settings
 
 NOT_READY = 1
@@ -61,6 +64,7 @@ def up(
         _show(console, running.ask(home))
         for trouble in troubles:
             typer.echo(trouble, err=True)
+        _show_development_keys(settings, home)
         console.print("Ctrl-C stops everything.")
 
     try:
@@ -68,6 +72,7 @@ def up(
             status = running.start_detached(settings, progress.show)
             progress.end()
             _show(console, status)
+            _show_development_keys(settings, home)
             _fail_unless_ready(status)
         else:
             running.supervise(settings, progress.show, ready)
@@ -108,6 +113,21 @@ def _show(console: Console, found: Status) -> None:
         ready = "[green]yes" if process.ready else "[red]no"
         table.add_row(process.name, str(process.pid or "-"), process.url, ready, process.detail)
     console.print(table)
+
+
+def _show_development_keys(settings: Settings, home: Home) -> None:
+    """Print the keys to try things with. On a database of your own no source is made unasked."""
+    if settings.postgres_dsn:
+        return
+    token = Stack.at(home, settings).admin_token()
+    try:
+        keys = development_keys(settings.model_copy(update={"admin_token": token}), home)
+    except FunnelError as error:
+        typer.echo(f"The source {NAME} is not there: {error}", err=True)
+        return
+    typer.echo(f"Source {NAME} (kept in {home.development_keys_file}):")
+    for kind, key in keys.items():
+        typer.echo(f"  {kind} key".ljust(14) + key.key)
 
 
 def _fail_unless_ready(found: Status) -> None:

@@ -25,7 +25,7 @@ _STYLE: Mapping[str, Any] = {
     "padding": (0, 1, 0, 0),
     "pad_edge": False,
 }
-_RARE = frozenset({"merged", "suppressed", "skipped", "missing"})
+_RARE = frozenset({"merged", "suppressed", "skipped", "spooled", "missing"})
 """Counts of the ledger that are shown only when they are not 0."""
 
 _LATE = frozenset({"answered"})

@@ -80,10 +80,11 @@ def play_on_own_stack(settings: Settings, demo: Demo, screen: Screen) -> Result:
 
 
 def own_settings(settings: Settings) -> Settings:
-    """Settings of the demo's stack: embedded servers, free ports, a home of its own."""
+    """Settings of the demo's stack: embedded servers, free ports, a home of its own, open to this machine only."""
     ports = {f"{service}_port": free_port() for service in SERVICES}
     own = {"home": settings.home / "demo", "kafka_bootstrap": "", "postgres_dsn": "", "topic_prefix": ""}
-    return settings.model_copy(update={**ports, **own})
+    reached = {"host": "127.0.0.1", "require_keys": False}
+    return settings.model_copy(update={**ports, **own, **reached})
 
 
 def clear(path: Path) -> None:

@@ -79,16 +79,28 @@ class Home:
             lock.flush()
             yield
 
+    @property
+    def development_keys_file(self) -> Path:
+        return self.path / "development_keys.json"
+
     def key_secret(self) -> str:
         """The secret of the keyed hash of record keys: made once, readable by its owner only."""
-        path = self.path / "key_secret"
-        with explain_os_errors("making the key secret", path):
-            try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
-                return path.read_text(encoding="ascii").strip()
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                secret = secrets.token_hex(32)
-                file.write(secret)
-                os.fsync(file.fileno())
-        return secret
+        return _kept_secret(self.path / "key_secret")
+
+    def admin_token(self) -> str:
+        """What opens the administration of sources: made once, readable by its owner only."""
+        return _kept_secret(self.path / "admin_token")
+
+
+def _kept_secret(path: Path) -> str:
+    """The secret in the file at `path`; made when there is none, readable by its owner only."""
+    with explain_os_errors(f"making the {path.name.replace('_', ' ')}", path):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_text(encoding="ascii").strip()
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            secret = secrets.token_hex(32)
+            file.write(secret)
+            os.fsync(file.fileno())
+    return secret

@@ -175,17 +175,20 @@ def _problem(child: ChildState) -> str:
 def join(settings: Settings) -> dict[str, str]:
     """`FUNNEL_*` variables that lead a command to the stack of `settings.home`, running or about to run.
 
-    Empty when the settings name both servers themselves.
+    When the settings name both servers themselves, only what opens the ingest of the home.
     """
-    if settings.kafka_bootstrap and settings.postgres_dsn:
-        return {}
     home = Home(settings.home.expanduser().resolve())
+    if settings.kafka_bootstrap and settings.postgres_dsn:
+        return _kept(home, "admin_token")
     known = state.read(home)
     told = dict(known.environment) if known else Stack.at(home, settings).environment()
-    secret = home.path / "key_secret"
-    if secret.exists():
-        told["FUNNEL_KEY_SECRET"] = secret.read_text(encoding="ascii").strip()
-    return told
+    return told | _kept(home, "key_secret", "admin_token")
+
+
+def _kept(home: Home, *names: str) -> dict[str, str]:
+    """The secrets that `home` has a file of, as `FUNNEL_*` variables."""
+    files = {f"FUNNEL_{name.upper()}": home.path / name for name in names}
+    return {name: file.read_text(encoding="ascii").strip() for name, file in files.items() if file.exists()}
 
 
 @contextmanager
@@ -220,4 +223,5 @@ def running_stack(settings: Settings, report: Callable[[str], None]) -> Iterator
 
 def _settings_for(stack: Stack) -> Settings:
     told = {name.removeprefix("FUNNEL_").lower(): value for name, value in stack.environment().items()}
-    return Settings(**{**stack.settings.model_dump(), **told, "key_secret": stack.key_secret()})
+    secrets = {"key_secret": stack.key_secret(), "admin_token": stack.admin_token()}
+    return Settings(**{**stack.settings.model_dump(), **told, **secrets})

@@ -73,8 +73,10 @@ class Stack:
         return self.settings.waive_replication or self.kafka is not None or self.postgres is not None
 
     def environment(self) -> dict[str, str]:
-        """The `FUNNEL_*` variables of a service, without the key secret."""
+        """The `FUNNEL_*` variables of a service, without secrets."""
         told = {f"FUNNEL_{name.upper()}": str(getattr(self.settings, name)) for name in _TOLD}
+        if self.settings.require_keys is not None:
+            told["FUNNEL_REQUIRE_KEYS"] = str(self.settings.require_keys).lower()
         return told | {
             HOME_VARIABLE: str(self.home.path),
             "FUNNEL_KAFKA_BOOTSTRAP": self.bootstrap,
@@ -86,21 +88,32 @@ class Stack:
         """The secret of record keys: the one that is set, else the one of this home."""
         return self.settings.key_secret or self.home.key_secret()
 
+    def admin_token(self) -> str:
+        """What opens the administration of sources: the token that is set, else the one of this home."""
+        return self.settings.admin_token or self.home.admin_token()
+
     def services(self) -> list[Program]:
         """How to run the four services."""
         environment = self.environment()
         environment["FUNNEL_KEY_SECRET"] = self.key_secret()
+        own = {"ingest": self._secrets_of_ingest()}
         return [
             self.marked(
                 Program(
                     name=name,
                     # -P: a folder named `services` where the user stands must not be taken for ours
                     argv=(sys.executable, "-P", "-m", f"services.{name}"),
-                    environment=environment | {"FUNNEL_REASON_FILE": str(self.home.reason_file_of(name))},
+                    environment=environment
+                    | own.get(name, {})
+                    | {"FUNNEL_REASON_FILE": str(self.home.reason_file_of(name))},
                 )
             )
             for name in SERVICES
         ]
+
+    def _secrets_of_ingest(self) -> dict[str, str]:
+        told = {"FUNNEL_ADMIN_TOKEN": self.admin_token(), "FUNNEL_TURNSTILE_SECRET": self.settings.turnstile_secret}
+        return {name: value for name, value in told.items() if value}
 
     def marked(self, program: Program) -> Program:
         """`program`, carrying the mark by which a child of this home is recognised."""

@@ -31,6 +31,7 @@ LONGEST_RETRY_AFTER = 60.0
 PATIENCE = 120.0
 """Seconds of waiting without one row settled before the import stops; a restart of the stack takes less."""
 
+_ABOUT_THE_KEY = "The import posts with FUNNEL_INGEST_KEY, a secret key of the source."
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PATHS = {Kind.EVENTS: "/v1/events/batch", Kind.OUTCOMES: "/v1/outcomes"}
 
@@ -166,7 +167,8 @@ def _understood(response: httpx.Response, items: int) -> _Answer:
         return _TryAgain(f"it answers {status}, {detail}", _retry_after(response))
     if status == 413:
         return _TooMuch(detail)
-    raise IngestRefused(f"ingest answers {status} to the import: {detail}")
+    hint = f" {_ABOUT_THE_KEY}" if status in (401, 403) else ""
+    raise IngestRefused(f"ingest answers {status} to the import: {detail}{hint}")
 
 
 def _settle(batch: Sequence[Item], answer: _TooMuch | _Results, delivery: Delivery) -> list[Item]:

@@ -16,7 +16,7 @@ _HANG_SECONDS = 300.0
 
 def environment(settings: Settings) -> dict[str, str]:
     """The variables that lead a process to the stack of `settings`."""
-    told = settings.model_dump(exclude={"replica"})
+    told = settings.model_dump(exclude={"replica"}, exclude_none=True)
     return {**os.environ, **{f"FUNNEL_{name.upper()}": str(value) for name, value in told.items()}}
 
 

@@ -33,7 +33,9 @@ class Shell:
     settings: Settings
 
     async def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        values = {f"FUNNEL_{name.upper()}": str(value) for name, value in self.settings.model_dump().items()}
+        values = {
+            f"FUNNEL_{name.upper()}": str(value) for name, value in self.settings.model_dump(exclude_none=True).items()
+        }
         command = [sys.executable, "-c", "from funnel.cli import main; main()", *words]
         return await asyncio.to_thread(
             subprocess.run, command, env=os.environ | values, capture_output=True, text=True, check=False

@@ -222,7 +222,8 @@ async def test_the_packaged_file_is_read_where_the_home_has_none(settings: Setti
 def start(settings: Settings, log: Path) -> subprocess.Popen[bytes]:
     """The service as a process of its own."""
     values = {
-        f"FUNNEL_{name.upper()}": str(value) for name, value in settings.model_dump().items() if name != "replica"
+        f"FUNNEL_{name.upper()}": str(value)
+        for name, value in settings.model_dump(exclude={"replica"}, exclude_none=True).items()
     }
     with log.open("ab") as file:
         return subprocess.Popen([sys.executable, "-m", "services.routing"], env=os.environ | values, stderr=file)
