@@ -10,6 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from bench.intake_load import Answer
+from bench.open_loop import ACCEPTED
 from bench.spine_service import Result
 from funnel.contracts import LeadAssignment, LeadScore
 
@@ -97,6 +101,44 @@ def of_assignments(assignments: Sequence[LeadAssignment], qualified: Set[str]) -
 def qualified(scores: Iterable[LeadScore]) -> set[str]:
     """Leads that qualified, at whatever version."""
     return {score.lead_id for score in scores if score.qualified}
+
+
+def of_answers(answers: Sequence[Answer], posted: Sequence[Sequence[str]]) -> list[str]:
+    """Each post is answered 202, naming its events in order as accepted; `posted` has the ids of each post."""
+    refused = Counter(answer.status for answer in answers if answer.status != ACCEPTED)
+    found = [f"{count} posts were answered {status}" for status, count in refused.items()]
+    wrong = sum(
+        answer.status == ACCEPTED and not _accepts(answer.body, ids)
+        for answer, ids in zip(answers, posted, strict=True)
+    )
+    return [*found, f"{wrong} answers do not name what was posted"] if wrong else found
+
+
+def _accepts(body: str, ids: Sequence[str]) -> bool:
+    """Whether an answer is the contract's for one event, or for a batch."""
+    told = msgspec.json.decode(body)
+    if len(ids) == 1:
+        return bool(told == {"event_id": ids[0], "status": "accepted"})
+    expected = [{"index": index, "event_id": id_, "status": "accepted"} for index, id_ in enumerate(ids)]
+    return [{name: part for name, part in one.items() if part is not None} for one in told["results"]] == expected
+
+
+def of_stored(stored: Sequence[Mapping[str, Any]], posted: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each posted event is stored once, with all its parts; a service may add to it and write times its own way."""
+    expected = {event["event_id"]: event for event in posted}
+    counts = Counter(str(event.get("event_id")) for event in stored)
+    changed = [
+        id_
+        for event in stored
+        if (id_ := str(event.get("event_id"))) in expected
+        and any(event.get(name) != part for name, part in expected[id_].items() if name != "occurred_at")
+    ]
+    return [
+        *_listed("events are missing", expected.keys() - counts.keys()),
+        *_listed("events were never posted", counts.keys() - expected.keys()),
+        *_listed("events are stored twice", [id_ for id_, count in counts.items() if count > 1]),
+        *_listed("events were changed", changed),
+    ]
 
 
 def _listed(what: str, which: Collection[Any]) -> list[str]:

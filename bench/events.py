@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import cycle, islice
 from random import Random
+from typing import Any
 
 import msgspec
 
@@ -25,6 +28,9 @@ UNDER_WAY = 600
 
 SENT_TWICE_EVERY = 50
 """Every so-manieth event comes again under the same id, as after a timeout."""
+
+PEOPLE = 1000
+"""People whose forms the posts to ingest are made of."""
 
 _SECRET = b"of the bench"
 
@@ -111,3 +117,41 @@ def forms(count: int, now: datetime) -> list[bytes]:
 def _request(journey: Journey) -> Post:
     """The first post of a journey under a name."""
     return next(post for post in journey.posts if set(post.identity) != {"visitor_id"})
+
+
+def rich(label: str, count: int, now: datetime) -> list[dict[str, Any]]:
+    """`count` events as a good website sends them, with nearly every field; ids begin with `label`, as do addresses.
+
+    Each is about somebody else. They differ from those of another label of the same length by nothing but that.
+    """
+    return [
+        {
+            **body,
+            "event_id": f"{label}-{number:06d}",
+            "identity": {**body["identity"], "email": f"{label}.{number:06d}.{body['identity']['email']}"},
+        }
+        for number, body in enumerate(islice(cycle(_rich(now)), count))
+    ]
+
+
+@lru_cache(maxsize=1)
+def _rich(now: datetime) -> list[dict[str, Any]]:
+    asked = [_request(journey).body for journey in journeys(SEED, PEOPLE, now) if journey.person is not None]
+    return [
+        {
+            "event_id": "",
+            "type": body["type"],
+            "occurred_at": body["occurred_at"],
+            "identity": {"external_ids": {"crm": f"{number:08d}"}, **body["identity"]},
+            "person": {**body["person"], "region": "東京都", "city": "千代田区", "postal_code": "100-0001"},
+            "context": {
+                **body["context"],
+                "referrer": "https://search.example.com/?q=リード+管理",
+                "utm": {"source": "google", "medium": "cpc", "campaign": "2026-autumn", "term": "リード管理"},
+                "click_ids": {"gclid": f"Cj0KCQiA-{number:024d}"},
+            },
+            "properties": {"form": "contact", "fields": {"interest": ["scoring", "routing"], "部署": "営業部"}},
+            "consent": {"marketing": True, "email": True, "phone": False},
+        }
+        for number, body in enumerate(asked)
+    ]

@@ -40,7 +40,7 @@ class Ground:
     def environment(self) -> dict[str, str]:
         """The `FUNNEL_*` variables of a process, whatever the caller's own say."""
         told = self.settings.model_dump(exclude={"replica"})
-        return {f"FUNNEL_{name.upper()}": str(value) for name, value in told.items()}
+        return {f"FUNNEL_{name.upper()}": "" if value is None else str(value) for name, value in told.items()}
 
     def create_topics(self) -> None:
         """The product's topics, as their files declare them."""

@@ -13,6 +13,8 @@ import psutil
 
 _STAT = Path("/proc/stat")
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+TICK_SECONDS = 1 / _TICKS_PER_SECOND
+"""CPU time is told in steps of this."""
 
 
 @dataclass(frozen=True, slots=True)

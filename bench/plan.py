@@ -23,6 +23,8 @@ class Sizes:
     faust_events: int
     latency_seconds: float
     latency_warm_up_seconds: float
+    intake_posts: int
+    intake_batches: int
     posts_per_second: int = 200
 
 
@@ -33,6 +35,8 @@ FULL = Sizes(
     faust_events=40_000,
     latency_seconds=20.0,
     latency_warm_up_seconds=5.0,
+    intake_posts=8_000,
+    intake_batches=100,
 )
 QUICK = Sizes(
     spine_events=30_000,
@@ -41,6 +45,8 @@ QUICK = Sizes(
     faust_events=8_000,
     latency_seconds=6.0,
     latency_warm_up_seconds=3.0,
+    intake_posts=2_000,
+    intake_batches=30,
 )
 WARM_UP_EVENTS = 20_000
 """Fed to a broker and a Postgres that have just been started, before the first round."""

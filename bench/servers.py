@@ -15,6 +15,9 @@ from funnel.embedded import servers as embedded
 from funnel.embedded.home import Home
 from funnel.settings import Settings
 
+POSTGRES, BROKER = "postgres", "broker"
+"""What their share of the costs is called."""
+
 
 @dataclass(frozen=True, slots=True)
 class Servers:

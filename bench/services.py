@@ -67,23 +67,38 @@ class Service:
 
 @contextmanager
 def running(
-    ground: Ground, modules: Mapping[str, str], profiling: Profiling | None = None
+    ground: Ground,
+    modules: Mapping[str, str],
+    profiling: Profiling | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[dict[str, Service]]:
-    """The services (name -> Python module) at work. With `profiling`, each writes its profile as it ends."""
+    """The services (name -> Python module) at work. With `profiling`, each writes its profile as it ends.
+
+    `environment` are variables beside those of the ground.
+    """
     with ExitStack() as stack:
         found = {}
         for name, module in modules.items():
-            found[name] = start(ground, name, module, profiling)
+            found[name] = start(ground, name, module, profiling, environment)
             stack.callback(found[name].stop)
         yield found
 
 
-def start(ground: Ground, name: str, module: str, profiling: Profiling | None = None) -> Service:
-    """Start one service; the caller stops it. It ends with this process, however that ends (on Linux)."""
+def start(
+    ground: Ground,
+    name: str,
+    module: str,
+    profiling: Profiling | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Service:
+    """Start one service, as `running` does; the caller stops it.
+
+    It ends with this process, however that ends (on Linux).
+    """
     runner: tuple[str, ...] = (module,)
     if profiling is not None:
         runner = ("bench.profiled", profiling.mode, str(profiling.folder / name), module)
-    program = Program(name, (sys.executable, "-m", *runner), ground.environment())
+    program = Program(name, (sys.executable, "-m", *runner), ground.environment() | dict(environment or {}))
     return Service(name, Child.start(program, ground.home / "logs" / f"{name}.log", ends_with_us=True))
 
 

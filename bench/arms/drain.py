@@ -12,9 +12,8 @@ from bench.figures import Figure
 from bench.ground import Ground
 from bench.machine import Meter, Usage
 from bench.run import Bench
+from bench.servers import BROKER, POSTGRES
 from bench.services import Progress, Service
-
-POSTGRES, BROKER = "postgres", "broker"
 
 
 @dataclass(frozen=True, slots=True)

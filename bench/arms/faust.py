@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import msgspec
 
 from bench import checks
-from bench.arms.drain import BROKER, cpu_per
+from bench.arms.drain import cpu_per
 from bench.checks import Losses
 from bench.errors import RunFailed
 from bench.events import EVENTS_PER_PERSON, counted
@@ -23,6 +23,7 @@ from bench.ground import Ground, ground
 from bench.machine import Meter
 from bench.records import Reader, create_topics, fill
 from bench.run import Arm, Bench, Outcome
+from bench.servers import BROKER
 from bench.spine_service import EVENTS, RESULTS
 from funnel.embedded.process import Child, Program
 

@@ -22,10 +22,12 @@ SIZES = Sizes(
     faust_events=0,
     latency_seconds=0.5,
     latency_warm_up_seconds=0.5,
+    intake_posts=400,
+    intake_batches=5,
 )
 
 
-@pytest.mark.parametrize("name", ["spine", "assignments", "latency"])
+@pytest.mark.parametrize("name", ["spine", "assignments", "latency", "intake"])
 def test_an_arm_gives_its_figures_and_finds_its_output_right(name: str, servers: Servers, tmp_path: Path) -> None:
     given = seen(servers.kafka_bootstrap, servers.postgres_dsn, own=False)
     bench = Bench(given, tmp_path, SIZES, Screen(Console(quiet=True)), datetime.now(UTC))

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from bench import checks
 from bench.checks import Losses
+from bench.intake_load import Answer
 from bench.spine_service import Result
 from funnel.contracts import Cause, Identifier, LeadAssignment, LeadScore, Rep
 
@@ -133,6 +134,76 @@ class TestOfAssignments:
             "1 leads are assigned and not qualified, such as c",
             "1 leads are assigned twice, such as a",
             "1 records are no first assignment, such as of-a",
+        ]
+
+
+ONE = Answer(202, '{"event_id": "a", "status": "accepted"}')
+
+
+class TestOfAnswers:
+    def test_answers_that_name_what_was_posted_are_right(self) -> None:
+        results = """{"results": [
+            {"index": 0, "event_id": "b", "status": "accepted", "detail": null},
+            {"index": 1, "event_id": "c", "status": "accepted", "detail": null}
+        ]}"""
+        assert checks.of_answers([ONE, Answer(202, results)], [["a"], ["b", "c"]]) == []
+
+    def test_refused_posts_are_counted_by_status(self) -> None:
+        assert checks.of_answers([Answer(503, ""), Answer(0, ""), Answer(503, ""), ONE], [["a"]] * 4) == [
+            "2 posts were answered 503",
+            "1 posts were answered 0",
+        ]
+
+    def test_an_answer_about_another_event_is_wrong(self) -> None:
+        assert checks.of_answers([ONE], [["b"]]) == ["1 answers do not name what was posted"]
+
+    def test_an_event_that_came_only_into_the_spool_is_no_like_for_like(self) -> None:
+        spooled = Answer(202, '{"event_id": "a", "status": "accepted", "spooled": true}')
+        assert checks.of_answers([spooled], [["a"]]) == ["1 answers do not name what was posted"]
+
+    def test_nor_is_one_in_a_batch(self) -> None:
+        spooled = '{"index": 0, "event_id": "a", "status": "accepted", "spooled": true}'
+        stored = '{"index": 1, "event_id": "b", "status": "accepted"}'
+        answer = Answer(202, f'{{"results": [{spooled}, {stored}]}}')
+        assert checks.of_answers([answer], [["a", "b"]]) == ["1 answers do not name what was posted"]
+
+    def test_a_batch_must_be_answered_whole_in_order_and_as_stored(self) -> None:
+        def told(*results: tuple[str, str]) -> Answer:
+            items = [f'{{"index": {i}, "event_id": "{id_}", "status": "{s}"}}' for i, (id_, s) in enumerate(results)]
+            return Answer(202, f'{{"results": [{", ".join(items)}]}}')
+
+        answers = [
+            told(("a", "accepted")),
+            told(("b", "accepted"), ("a", "accepted")),
+            told(("a", "accepted"), ("b", "retry")),
+        ]
+        assert checks.of_answers(answers, [["a", "b"]] * 3) == ["3 answers do not name what was posted"]
+
+
+class TestOfStored:
+    POSTED: ClassVar[list[dict[str, Any]]] = [
+        {"event_id": "1", "person": {"name": "佐藤"}, "occurred_at": "2026-11-22T09:00:00+09:00"},
+        {"event_id": "2"},
+    ]
+
+    def test_what_a_service_adds_and_how_it_writes_times_is_its_own_business(self) -> None:
+        stored: list[dict[str, Any]] = [
+            {"event_id": "2", "source": "bench"},
+            {"event_id": "1", "person": {"name": "佐藤"}, "occurred_at": "2026-11-22T00:00:00Z"},
+        ]
+        assert checks.of_stored(stored, self.POSTED) == []
+
+    def test_everything_else_is_named(self) -> None:
+        stored: list[dict[str, Any]] = [
+            {"event_id": "1", "person": {}},
+            {"event_id": "1", "person": {"name": "佐藤"}},
+            {"event_id": "3"},
+        ]
+        assert checks.of_stored(stored, self.POSTED) == [
+            "1 events are missing, such as 2",
+            "1 events were never posted, such as 3",
+            "1 events are stored twice, such as 1",
+            "1 events were changed, such as 1",
         ]
 
 

@@ -5,9 +5,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bench.events import EVENTS_PER_PERSON, SENT_TWICE_EVERY, counted, forms, traffic
+from bench.events import EVENTS_PER_PERSON, PEOPLE, SENT_TWICE_EVERY, counted, forms, rich, traffic
 from bench.spine_service import Event
 from funnel.contracts import LeadEvent
+from services.ingest.domain.acceptance import Acceptance, Accepted
+from services.ingest.domain.kinds import EVENT
+from services.ingest.domain.receipt import Receipt
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
@@ -57,3 +60,22 @@ def test_every_form_is_about_somebody_else() -> None:
     assert [body["event_id"] for body in bodies] == [f"form-{number}" for number in range(50)]
     assert len({body["identity"]["email"] for body in bodies}) == 50
     assert {body["type"] for body in bodies} == {"form.submitted"}
+
+
+def test_rich_events_are_about_different_people_even_when_there_are_more_than_known() -> None:
+    events = rich("00", PEOPLE + 5, NOW)
+    assert len({event["event_id"] for event in events}) == PEOPLE + 5
+    assert len({event["identity"]["email"] for event in events}) == PEOPLE + 5
+
+
+def test_rich_events_have_what_a_website_knows_and_are_all_accepted() -> None:
+    acceptance = Acceptance(EVENT, Receipt("bench", "live", NOW), b"secret")
+    for event in rich("00", 50, NOW):
+        assert {"person", "context", "properties", "consent"} <= event.keys()
+        assert isinstance(acceptance.judge(msgspec.json.encode(event), ""), Accepted)
+
+
+def test_rich_events_under_another_label_are_of_the_same_size() -> None:
+    first, second = rich("00", 20, NOW), rich("41", 20, NOW)
+    assert [len(msgspec.json.encode(event)) for event in first] == [len(msgspec.json.encode(event)) for event in second]
+    assert not {event["event_id"] for event in first} & {event["event_id"] for event in second}
