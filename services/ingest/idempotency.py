@@ -14,13 +14,14 @@ from typing import Final
 
 import structlog
 
-from funnel.errors import Conflict, DatabaseAway, FunnelError
+from funnel.errors import FunnelError
 from funnel.http import HttpProblem
 from funnel.ids import new_event_id
 from funnel.postgres import Database, Transaction
 from funnel.waiting import first_of
 from services.ingest.domain import limits
 from services.ingest.store import idempotency as store
+from services.ingest.store.bounded import bounded
 from services.ingest.store.idempotency import Found, Kept, Request
 from services.ingest.wire import Answer
 
@@ -62,7 +63,7 @@ class Idempotency:
         request, attempt = Request(source, path, key), new_event_id()
         try:
             found = await self._begin(request, fingerprint, attempt)
-        except (DatabaseAway, Conflict) as error:
+        except FunnelError as error:
             log.warning("not_remembered", reason=str(error))
             return await work()
         if found is None:
@@ -81,12 +82,12 @@ class Idempotency:
             pruned = 0
             try:
                 pruned = await self.prune()
-            except (DatabaseAway, Conflict) as error:
+            except FunnelError as error:
                 log.warning("idempotency_keys_not_pruned", reason=str(error))
             await first_of(0.0 if pruned == PRUNE_ROWS else PRUNE_SECONDS, stop)
 
     async def prune(self) -> int:
-        """Delete at most PRUNE_ROWS forgotten requests; returns how many. Raises DatabaseAway, Conflict."""
+        """Delete at most PRUNE_ROWS forgotten requests; returns how many. Raises FunnelError."""
         async with self._transaction() as tx:
             return await store.prune(tx, FORGOTTEN, PRUNE_ROWS)
 
@@ -124,11 +125,8 @@ class Idempotency:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
-        try:
-            async with asyncio.timeout(limits.REMEMBER_SECONDS_MAX), self._turns, self._database.transaction() as tx:
-                yield tx
-        except TimeoutError:
-            raise DatabaseAway(f"Postgres did not answer within {limits.REMEMBER_SECONDS_MAX:g} s.") from None
+        async with bounded(limits.REMEMBER_SECONDS_MAX), self._turns, self._database.transaction() as tx:
+            yield tx
 
 
 def _is_final(answer: Answer) -> bool:

@@ -204,11 +204,11 @@ class Drain:
             log.error("spooled_record_too_large", rows=[r for r in rows if r not in (*self._published, *failed)])
         if self._published:
             self._tried_to = 0
-        elif away and failed:
+            # Kafka takes records, but not those that failed beside them (their partition has no leader): they stay
+            # claimed, so they are in nobody's way, and are tried again when the claim has run out.
+        elif failed:
             self._tried_to = max(failed)  # other rows next time: these may be of one partition
             self._failed = failed
-        # Otherwise Kafka takes records, but not these (their partition has no leader): they stay claimed, so they are
-        # in nobody's way, and are tried again when the claim has run out.
         pause = 0.0 if self._published else RETRY_SECONDS
         await self._settle()
         return pause

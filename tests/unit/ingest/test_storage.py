@@ -265,6 +265,20 @@ async def test_the_drain_empties_the_spool_as_soon_as_kafka_is_back_and_requests
     await task
 
 
+async def test_rows_tried_before_anybody_knew_that_kafka_is_away_do_not_wait_for_their_claims_to_run_out(
+    parts: Parts,
+) -> None:
+    await parts.table.put([record("a"), record("b")])
+    parts.broker.away = True
+    stop = asyncio.Event()
+    task = asyncio.create_task(Drain(parts.kafka, parts.table).run(stop))
+    await eventually(lambda: len(parts.broker.asked) > 2)
+    parts.broker.away = False
+    await eventually(lambda: parts.broker.held == ["a", "b"])
+    stop.set()
+    await task
+
+
 async def test_a_quiet_drain_is_woken_by_what_is_put_in(parts: Parts) -> None:
     stop = asyncio.Event()
     task = asyncio.create_task(Drain(parts.kafka, parts.table).run(stop))
