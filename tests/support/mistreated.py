@@ -32,7 +32,9 @@ class Mistreated:
         await asyncio.to_thread(wait_for, self._server.answers, self._child)
 
     def freeze(self) -> None:
-        self._signal(signal.SIGSTOP)
+        """Stop it and all it has started: the first round stops whoever starts processes, the second finds them all."""
+        for _ in range(2):
+            self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
