@@ -12,6 +12,9 @@ import msgspec
 
 Headers = Sequence[tuple[str, bytes]]
 
+SUSPECT = "ce_suspect"
+"""The header by which ingest says that a record may be spam, and why. It waits in quarantine for a person."""
+
 _encoder = msgspec.json.Encoder()
 _packer = msgspec.msgpack.Encoder()
 _unpacker = msgspec.msgpack.Decoder(list[tuple[str, bytes]])

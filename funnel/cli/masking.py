@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from funnel.envelope import SUSPECT
+
 MASK: Final = "***"
 
 _NAMES: Final = """
@@ -57,7 +59,7 @@ _HEADERS: Final = frozenset(
         "ce_subject",
         "ce_dataschema",
         "ce_bodyhash",
-        "ce_suspect",
+        SUSPECT,
         "content-type",
         "traceparent",
     ]

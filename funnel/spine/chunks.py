@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from funnel.envelope import header
+from funnel.envelope import SUSPECT, header
 from funnel.errors import PartitionStopped, Poison, UnknownVersion
 from funnel.kafka.consumer import Partition, Record
 from funnel.spine.model import Decoder, Message
 
 HASH_BYTES = 16
-SUSPECT = "ce_suspect"
-"""The header by which ingest says that a record may be spam, and why. It waits in quarantine for a person."""
 
 
 @dataclass(slots=True)

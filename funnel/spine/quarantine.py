@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from funnel.envelope import unpack_headers
+from funnel.envelope import SUSPECT, unpack_headers
 from funnel.errors import FunnelError
 from funnel.kafka.producer import Producer, ProducerRecord, PublishError
 from funnel.postgres import Database, load_queries
-from funnel.spine.chunks import SUSPECT
 
 QUERIES = load_queries("funnel.spine.sql")
 

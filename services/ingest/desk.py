@@ -20,6 +20,7 @@ from services.ingest.handlers import Intake, ids_of
 from services.ingest.wire import Answer, Ask, too_large
 
 _RETRY_LATER: Final = {b"retry-after": b"%d" % limits.RETRY_AFTER_SECONDS}
+_SAME_ID: Final = "Send it again with the same event_id: a repeat has no second effect."
 
 
 class Desk:
@@ -35,7 +36,7 @@ class Desk:
             raise too_large(limits.EVENT_BYTES_MAX)
         (result,) = await self._take(kind, ask, caller, Batch([ask.body], None))
         if result.status is Status.ACCEPTED:
-            return Answer(202, _taken(result))
+            return Answer(202, taken(result))
         if result.status is Status.RETRY:
             return not_stored({"event_id": result.event_id})
         return _refused(kind, result)
@@ -87,12 +88,13 @@ def _told(index: int, result: Result) -> _Told:
         result.event_id,
         result.status,
         result.detail,
-        _errors(result.faults) if result.faults else msgspec.UNSET,
+        errors_of(result.faults) if result.faults else msgspec.UNSET,
         result.spooled or msgspec.UNSET,
     )
 
 
-def _taken(result: Result) -> bytes:
+def taken(result: Result) -> bytes:
+    """The answer for one item that is stored."""
     answer: dict[str, Any] = {"event_id": result.event_id, "status": result.status}
     return msgspec.json.encode(answer | {"spooled": True} if result.spooled else answer)
 
@@ -120,7 +122,7 @@ def batch_if_many(ask: Ask, kind: Kind) -> Batch | None:
 
 def _bad_batch(faults: Sequence[Fault]) -> HttpProblem:
     return HttpProblem(
-        422, "invalid-batch", "Invalid batch", f"{_sentence('the body', faults)}.", errors=_errors(faults)
+        422, "invalid-batch", "Invalid batch", f"{_sentence('the body', faults)}.", errors=errors_of(faults)
     )
 
 
@@ -133,20 +135,18 @@ def _refused(kind: Kind, result: Result) -> Answer:
         case Why.TOO_LARGE:
             return Answer(413, problem_body(413, "too-large", "Too large", sentence))
         case _:
-            title, errors = f"Invalid {kind.name}", _errors(result.faults)
+            title, errors = f"Invalid {kind.name}", errors_of(result.faults)
             return Answer(422, problem_body(422, f"invalid-{kind.name}", title, sentence, errors=errors))
 
 
-def not_stored(members: dict[str, Any]) -> Answer:
-    """The answer when sending it again may help."""
-    detail = (
-        "Neither Kafka nor Postgres took it in time, so it is not known what is stored. "
-        "Send it again with the same event_id: a repeat has no second effect."
-    )
+def not_stored(members: dict[str, Any], how: str = _SAME_ID) -> Answer:
+    """The answer when sending it again may help; `how` to do that."""
+    detail = f"Neither Kafka nor Postgres took it in time, so it is not known what is stored. {how}"
     return Answer(503, problem_body(503, "not-stored", "Not stored", detail, members=members), _RETRY_LATER)
 
 
-def _errors(faults: Sequence[Fault]) -> list[FieldError]:
+def errors_of(faults: Sequence[Fault]) -> list[FieldError]:
+    """The faults as `errors` of a problem."""
     return [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]
 
 

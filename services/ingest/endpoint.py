@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -20,15 +21,13 @@ from services.ingest.domain import cors
 from services.ingest.domain.access import Caller, Use
 from services.ingest.gate import Gate
 from services.ingest.idempotency import Work
-from services.ingest.wire import Answer, Ask, ClientGone, answer_problem, read_body, read_head, send_answer
+from services.ingest.wire import NO_CONTENT, Answer, Ask, ClientGone, answer_problem, read_body, read_head, send_answer
 
 Respond = Callable[[Ask, Caller], Awaitable[Answer]]
 """Answers a request whose sender may send it. May raise HttpProblem."""
 
 Content = Callable[[Ask], bytes]
 """What a request says, whatever it was packed in."""
-
-_NO_CONTENT: Final = 204
 
 
 def content_of(ask: Ask) -> bytes:
@@ -84,7 +83,6 @@ class Endpoint:
         self._idempotency = doors.idempotency
         self._respond = respond
         self._seconds = telemetry.INGEST_REQUEST_SECONDS.labels(way.path)
-        self._requests: dict[int, Callable[[], None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -92,7 +90,7 @@ class Endpoint:
             answer = await self._answer(scope, receive)
         except ClientGone:
             return
-        self._count(answer.status)
+        _requests(self._way.path, answer.status)()
         self._seconds.observe(time.perf_counter() - started)
         always = self._always if scope["method"] in (self._way.method, "HEAD") else None
         await send_answer(send, always or answer)
@@ -141,7 +139,8 @@ class Endpoint:
     def _readable_by_page(self, ask: Ask, answer: Answer) -> Answer:
         """`answer` with the headers that let the page that asked read it, if its origin is allowed."""
         origin = _text(ask.origin or b"")
-        return _with_headers(answer, cors.answer_headers(origin, allowed=self._is_heard_by(origin, ask)))
+        told = cors.answer_headers(origin, allowed=self._is_heard_by(origin, ask))
+        return replace(answer, headers={**answer.headers, **told})
 
     def _is_heard_by(self, origin: str, ask: Ask) -> bool:
         """A form is taken from any page: a browser that must not send it would lose a lead."""
@@ -162,16 +161,13 @@ class Endpoint:
         ask = self._head(scope)
         origin = _text(ask.origin or b"")
         allowed = bool(origin) and self._is_heard_by(origin, ask)
-        return Answer(_NO_CONTENT, b"", cors.preflight_headers(origin, self._way.method, allowed=allowed))
-
-    def _count(self, status: int) -> None:
-        if status not in self._requests:
-            self._requests[status] = telemetry.INGEST_REQUESTS.labels(self._way.path, status).inc
-        self._requests[status]()
+        return Answer(NO_CONTENT, b"", cors.preflight_headers(origin, self._way.method, allowed=allowed))
 
 
-def _with_headers(answer: Answer, headers: Mapping[bytes, bytes]) -> Answer:
-    return Answer(answer.status, answer.body, {**answer.headers, **headers}, answer.content_type)
+@cache
+def _requests(path: str, status: int) -> Callable[[], None]:
+    """Counts a request. The series is looked up once; then counting costs next to nothing."""
+    return telemetry.INGEST_REQUESTS.labels(path, status).inc
 
 
 def _text(header: bytes) -> str:

@@ -15,14 +15,15 @@ from funnel.clock import Clock
 from funnel.http import PROBLEM_MEDIA_TYPE, Api, FieldError, HttpProblem
 from funnel.ids import new_event_id
 from services.ingest import openapi
-from services.ingest.domain import limits
+from services.ingest.desk import errors_of, not_stored, taken
 from services.ingest.domain.acceptance import Why
 from services.ingest.domain.access import Caller, Use
 from services.ingest.domain.batch import Result, Status
+from services.ingest.domain.decoding import NotJson
 from services.ingest.domain.fields import Fault, Unfit
 from services.ingest.domain.forms import bounds, event, pages, spam
 from services.ingest.domain.forms.names import is_token
-from services.ingest.domain.forms.reading import NotAForm, NotJson, TooMuch, UnknownMediaType, read
+from services.ingest.domain.forms.reading import NotAForm, TooMuch, UnknownMediaType, read
 from services.ingest.domain.forms.redirects import location
 from services.ingest.domain.forms.submission import Submission
 from services.ingest.domain.kinds import EVENT
@@ -30,7 +31,7 @@ from services.ingest.endpoint import Doors, Endpoint, Way, content_of
 from services.ingest.gate import Gate
 from services.ingest.handlers import Intake, ids_of
 from services.ingest.turnstile import Turnstile, Verdict
-from services.ingest.wire import Answer, Ask, answer_problem
+from services.ingest.wire import Answer, Ask
 
 FORM: Final = Way("/v1/forms/{form}", Use.FORM, bounds.FORM_BYTES_MAX)
 TOKEN: Final = Way("/v1/forms/{form}/token", Use.FORM, 0, method="GET")
@@ -232,7 +233,7 @@ def _event_id(submission: Submission, form: str, ask: Ask, caller: Caller) -> st
 
 def _answer(result: Result, submission: Submission, ask: Ask, caller: Caller) -> Answer:
     if result.status is Status.RETRY:
-        return _not_stored(result)
+        return not_stored({"event_id": result.event_id}, "Send it again.")
     if result.status is Status.INVALID:
         raise _refused(result)
     wanted = submission.text(event.REDIRECT_FIELD)
@@ -245,8 +246,7 @@ def _answer(result: Result, submission: Submission, ask: Ask, caller: Caller) ->
     if submission.hubspot is not None or "portal" in ask.path_parameters:
         message = {"inlineMessage": pages.thanks_in_a_line(_language(ask.headers))}
         return Answer(200, msgspec.json.encode(message if target is None else {"redirectUri": target}))
-    taken: dict[str, Any] = {"event_id": result.event_id, "status": result.status}
-    return Answer(202, msgspec.json.encode(taken | {"spooled": True} if result.spooled else taken))
+    return Answer(202, taken(result))
 
 
 def _refused(result: Result) -> HttpProblem:
@@ -257,16 +257,8 @@ def _refused(result: Result) -> HttpProblem:
 
 
 def _invalid(faults: Sequence[Fault]) -> HttpProblem:
-    errors: list[FieldError] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]
     sentence = "; ".join(f"{fault.pointer or 'the form'} {fault.detail}" for fault in faults)
-    return HttpProblem(422, "invalid-event", "Invalid form", f"{sentence}.", errors=errors)
-
-
-def _not_stored(result: Result) -> Answer:
-    detail = "Neither Kafka nor Postgres took it in time, so it is not known what is stored. Send it again."
-    headers = {"Retry-After": str(limits.RETRY_AFTER_SECONDS)}
-    problem = HttpProblem(503, "not-stored", "Not stored", detail, headers=headers)
-    return answer_problem(problem, {"event_id": result.event_id})
+    return HttpProblem(422, "invalid-event", "Invalid form", f"{sentence}.", errors=errors_of(faults))
 
 
 def _is_shown(headers: Mapping[bytes, bytes]) -> bool:

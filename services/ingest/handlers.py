@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Protocol
 
 from funnel import telemetry
@@ -64,7 +65,6 @@ class Intake:
         self._clock = clock
         self._key_secret = key_secret
         self._topic_prefix = topic_prefix
-        self._tally = _Tally()
 
     async def take(
         self,
@@ -88,7 +88,7 @@ class Intake:
         verdicts = without_repeats(acceptance.judge_all(items, id_of))
         stored = await self._store(kind, verdicts)
         answers = results(verdicts, stored)
-        self._receipts.add(kind, self._tally.add(kind, verdicts, answers))
+        self._receipts.add(kind, _count(kind, verdicts, answers))
         return answers
 
     async def _store(self, kind: Kind, verdicts: Sequence[Verdict]) -> dict[int, Stored]:
@@ -103,39 +103,28 @@ class Intake:
         return dict(zip(indexes, await self._storage.store(records), strict=True))
 
 
-class _Tally:
-    """Counts what was answered. A series is looked up once; then counting costs next to nothing."""
+def _count(kind: Kind, verdicts: Sequence[Verdict], answers: Sequence[Result]) -> int:
+    """Count what was answered; returns how many were accepted."""
+    types: list[str] = []
+    for verdict, answer in zip(verdicts, answers, strict=True):
+        if answer.status is Status.ACCEPTED and isinstance(verdict, Accepted):
+            types.append(verdict.type if verdict.type in KNOWN_TYPES else "other")
+        else:
+            _items(kind.name, answer.status)(1)
+    if types:
+        _items(kind.name, Status.ACCEPTED)(len(types))
+    if kind is EVENT:
+        for type_, number in Counter(types).items():
+            _events(type_)(number)
+    return len(types)
 
-    def __init__(self) -> None:
-        self._items: dict[tuple[str, Status], Callable[[float], None]] = {}
-        self._types: dict[str, Callable[[float], None]] = {}
 
-    def add(self, kind: Kind, verdicts: Sequence[Verdict], answers: Sequence[Result]) -> int:
-        """Count; returns how many were accepted."""
-        accepted = 0
-        types: list[str] = []
-        for verdict, answer in zip(verdicts, answers, strict=True):
-            if answer.status is Status.ACCEPTED and isinstance(verdict, Accepted):
-                accepted += 1
-                types.append(verdict.type)
-            else:
-                self._item(kind, answer.status)(1)
-        if accepted:
-            self._item(kind, Status.ACCEPTED)(accepted)
-        if kind is EVENT:
-            for type_, number in Counter(types).items() if accepted > 1 else ((one, 1) for one in types):
-                self._type(type_)(number)
-        return accepted
+# A series is looked up once; then counting costs next to nothing.
+@cache
+def _items(kind: str, status: Status) -> Callable[[float], None]:
+    return telemetry.INGEST_ITEMS.labels(kind, status).inc
 
-    def _item(self, kind: Kind, status: Status) -> Callable[[float], None]:
-        found = self._items.get((kind.name, status))
-        if found is None:
-            found = self._items[kind.name, status] = telemetry.INGEST_ITEMS.labels(kind.name, status).inc
-        return found
 
-    def _type(self, type_: str) -> Callable[[float], None]:
-        name = type_ if type_ in KNOWN_TYPES else "other"
-        found = self._types.get(name)
-        if found is None:
-            found = self._types[name] = telemetry.INGEST_EVENT_TYPES.labels(name).inc
-        return found
+@cache
+def _events(type_: str) -> Callable[[float], None]:
+    return telemetry.INGEST_EVENT_TYPES.labels(type_).inc

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -14,7 +14,7 @@ from services.ingest.domain.encodings import ENCODINGS, BrokenEncoding, TooLarge
 from services.ingest.domain.receipt import BadParameters, Parameters, read_leniently, read_parameters
 
 JSON: Final = b"application/json"
-_NO_CONTENT: Final = 204
+NO_CONTENT: Final = 204
 _PROBLEM: Final = PROBLEM_MEDIA_TYPE.encode()
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _NDJSON = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl")
@@ -143,17 +143,15 @@ async def send_answer(send: Send, answer: Answer) -> None:
     headers = list(answer.headers.items())
     if answer.body:
         headers.append((b"content-type", answer.content_type or (JSON if answer.status < 400 else _PROBLEM)))
-    if answer.status != _NO_CONTENT:
+    if answer.status != NO_CONTENT:
         headers.append((b"content-length", b"%d" % len(answer.body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def answer_problem(problem: HttpProblem, members: Mapping[str, Any] | None = None) -> Answer:
+def answer_problem(problem: HttpProblem) -> Answer:
     """The answer that a raised problem stands for."""
-    body = problem_body(
-        problem.status, problem.slug, problem.title, problem.detail, errors=problem.errors, members=members
-    )
+    body = problem_body(problem.status, problem.slug, problem.title, problem.detail, errors=problem.errors)
     headers = {name.lower().encode(): value.encode() for name, value in (problem.headers or {}).items()}
     return Answer(problem.status, body, headers)
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from funnel.envelope import SUSPECT
 from services.ingest.domain import limits
 from services.ingest.domain.decoding import NotJson, check_storable, decoded
 from services.ingest.domain.fields import Fault, Unfit
@@ -111,7 +112,7 @@ class Acceptance:
         if traceparent is not None:
             self._headers += (("traceparent", traceparent),)
         if suspect:
-            self._headers += (("ce_suspect", ",".join(suspect).encode()),)
+            self._headers += ((SUSPECT, ",".join(suspect).encode()),)
 
     def judge(self, item: bytes | Unfit, fresh_id: str) -> Accepted | Refused:
         """The verdict on an undecoded item; `fresh_id` is used when it brings no id of its own."""

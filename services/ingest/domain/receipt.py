@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import parse_qsl
 
-from funnel.envelope import format_time
 from services.ingest.domain.fields import Fault
 
 Mode = Literal["live", "history"]
@@ -32,7 +31,7 @@ class BadParameters(Exception):
         super().__init__("; ".join(f"{fault.pointer} {fault.detail}" for fault in faults))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """`at` is the time of receipt; `sent_at` is what the sender's clock said when it sent the request. Both in UTC."""
 
@@ -40,11 +39,6 @@ class Receipt:
     mode: Mode
     at: datetime
     sent_at: datetime | None = None
-
-    @cached_property
-    def at_text(self) -> str:
-        """`at` as it is written, once for all items of a request."""
-        return format_time(self.at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 import pytest
 
-from funnel import runtime
 from funnel.embedded.ports import free_port
 from funnel.http import Api, create_app, protocol
+from funnel.runtime import Application
 from tests.support import eventually
 from tests.support.raw_http import RawClient, connected
+from tests.support.serving import answers, serving
 
 
 async def _ready() -> Mapping[str, str]:
@@ -33,24 +34,11 @@ def an_app() -> Api:
 
 
 @asynccontextmanager
-async def serving(app: Api) -> AsyncIterator[int]:
+async def at_a_port(app: Api) -> AsyncIterator[int]:
     """The port at which `app` is served; stopped as SIGTERM does, when the block is left."""
-    stop, port = asyncio.Event(), free_port()
-    task = asyncio.create_task(runtime.serve(runtime.Application("test", app, [], "127.0.0.1", port), stop))
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-            await eventually(lambda: _answers(client))
-        yield port
-    finally:
-        stop.set()
-        await task
-
-
-async def _answers(client: httpx.AsyncClient) -> bool:
-    try:
-        return (await client.get("/livez")).status_code == 200
-    except httpx.TransportError:
-        return False
+    application = Application("test", app, [], "127.0.0.1", free_port())
+    async with serving(application):
+        yield application.port
 
 
 async def refused(client: RawClient) -> tuple[int, str]:
@@ -63,7 +51,7 @@ async def refused(client: RawClient) -> tuple[int, str]:
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    async with serving(an_app()) as port:
+    async with at_a_port(an_app()) as port:
         yield port
 
 
@@ -89,10 +77,10 @@ async def test_slow_heads_end_with_408_and_keep_nobody_else_from_being_served(po
             slow = [await stack.enter_async_context(connected(port)) for _ in range(200)]
             for client in slow:
                 await client.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n")
-            assert await eventually(lambda: _answers(ordinary))
+            assert await eventually(lambda: answers(ordinary))
             for client in slow:
                 assert await refused(client) == (408, "slow-head")
-        assert await eventually(lambda: _answers(ordinary))
+        assert await eventually(lambda: answers(ordinary))
 
 
 @pytest.mark.usefixtures("hasty")
@@ -143,7 +131,7 @@ async def test_answers_come_in_the_order_of_the_requests_sent_ahead(port: int) -
 
 async def test_stopping_does_not_wait_for_those_who_have_not_asked_yet() -> None:
     async with AsyncExitStack() as stack:
-        async with serving(an_app()) as port:
+        async with at_a_port(an_app()) as port:
             silent, slow = [await stack.enter_async_context(connected(port)) for _ in range(2)]
             await slow.send(b"GET /livez HTTP/1.1\r\nHo")
         assert await silent.closed()

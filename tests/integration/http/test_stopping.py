@@ -12,6 +12,7 @@ from funnel import runtime
 from funnel.embedded.ports import free_port
 from funnel.http import create_app
 from tests.support import eventually
+from tests.support.serving import answers
 
 
 async def _ready() -> Mapping[str, str]:
@@ -51,10 +52,3 @@ async def test_a_request_that_takes_too_long_has_ended_before_anything_is_closed
         await serving
         assert work.ended
         await asyncio.gather(request, return_exceptions=True)
-
-
-async def answers(client: httpx.AsyncClient) -> bool:
-    try:
-        return (await client.get("/livez")).status_code == 200
-    except httpx.TransportError:
-        return False

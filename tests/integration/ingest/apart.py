@@ -18,10 +18,10 @@ from typing import Any
 
 import httpx
 
-from funnel.embedded.ports import free_port
 from funnel.embedded.servers import Servers
 from funnel.settings import Settings
 from funnel.topics import ensure_topics
+from tests.integration.ingest.conftest import settings_for
 from tests.support.databases import new_database
 from tests.support.kafka import delete_topics
 
@@ -83,15 +83,8 @@ def ingest_apart(servers: Servers, template_database: str, folder: Path, **envir
     """`python -m services.ingest`, ready, on the real servers; `environment` are further FUNNEL_* variables."""
     prefix = f"t{secrets.token_hex(4)}."
     with new_database(servers.postgres_dsn, "apart", template_database) as dsn:
-        settings = Settings(
-            home=folder / "home",
-            kafka_bootstrap=servers.kafka_bootstrap,
-            postgres_dsn=dsn,
-            topic_prefix=prefix,
-            ingest_port=free_port(),
-            waive_replication=True,
-            key_secret="a secret of the tests",
-            admin_token=ADMIN_TOKEN,
+        settings = settings_for(servers.kafka_bootstrap, prefix, folder / "home").model_copy(
+            update={"postgres_dsn": dsn, "admin_token": ADMIN_TOKEN}
         )
         make_topics(settings)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -13,27 +12,15 @@ from typing import Any
 
 import httpx
 
-from funnel import runtime
 from funnel.settings import Settings
 from services.ingest.app import build
-from tests.support import eventually
 from tests.support.kafka import Record, read_all
-
-# Longer than the service's own deadline for Kafka, so that a test sees the answer and not its own impatience.
-TIMEOUT_SECONDS = 60.0
+from tests.support.serving import TIMEOUT_SECONDS, serving
 
 
 def client_of(settings: Settings) -> httpx.AsyncClient:
     """An HTTP client for the service that `settings` describe."""
     return httpx.AsyncClient(base_url=settings.url_of("ingest"), timeout=TIMEOUT_SECONDS)
-
-
-async def answers(client: httpx.AsyncClient) -> bool:
-    """Whether the process serves HTTP."""
-    try:
-        return (await client.get("/livez")).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 async def is_ready(client: httpx.AsyncClient) -> bool:
@@ -47,16 +34,8 @@ async def is_accepted(client: httpx.AsyncClient, event: dict[str, Any]) -> bool:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """The service in this process, built and served as its `__main__` does; stopped cleanly afterwards."""
-    stop = asyncio.Event()
-    async with build(settings) as application:
-        task = asyncio.create_task(runtime.serve(application, stop))
-        try:
-            async with client_of(settings) as client:
-                await eventually(lambda: answers(client))
-                yield client
-        finally:
-            stop.set()
-            await task
+    async with build(settings) as application, serving(application) as client:
+        yield client
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import httpx
 import psycopg
 from psycopg import sql
 
-from funnel import runtime
 from funnel.http import HttpProblem, create_app
 from funnel.postgres import Database
 from funnel.runtime import Application
@@ -23,7 +22,7 @@ from services.ingest.domain.access import Caller, Use
 from services.ingest.domain.receipt import NO_PARAMETERS
 from services.ingest.gate import Gate
 from services.ingest.sources import SourceBook
-from tests.support.eventually import eventually
+from tests.support.serving import serving
 
 HERE = "http://127.0.0.1:8000"
 TOKEN = "a token of the tests"
@@ -99,23 +98,10 @@ async def served(settings: Settings) -> AsyncIterator[SourceBook]:
     book = SourceBook(database)
     http = create_app("tests", ready=ready_endpoint)
     http.include_router(admin.routes(database, book, settings))
-    stop = asyncio.Event()
-    application = Application("ingest", http, [book], settings.host, settings.ingest_port)
-    serving = asyncio.create_task(runtime.serve(application, stop))
     try:
-        async with httpx.AsyncClient(base_url=settings.url_of("ingest"), trust_env=False) as client:
-
-            async def answers() -> bool:
-                try:
-                    return (await client.get("/livez")).status_code == 200
-                except httpx.TransportError:
-                    return False
-
-            await eventually(answers)
-        yield book
+        async with serving(Application("ingest", http, [book], settings.host, settings.ingest_port)):
+            yield book
     finally:
-        stop.set()
-        await serving
         await database.close()
 
 

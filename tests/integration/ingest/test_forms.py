@@ -423,5 +423,5 @@ async def test_nothing_typed_is_logged(client: httpx.AsyncClient, capfd: pytest.
         await client.post(FORM, content=body, headers={"content-type": content_type})
     metrics = (await client.get("/metrics")).text
     out, trouble = capfd.readouterr()
-    for words in ("秘密", "secret.taro", "9999", "hidden words"):
+    for words in ("秘密", "secret.taro", "9999-0000", "99990000", "hidden words"):
         assert words not in out + trouble + metrics

@@ -16,8 +16,9 @@ import pytest
 
 from funnel.embedded.ports import free_port
 from funnel.settings import Settings
-from tests.integration.ingest.service import answers, client_of, ids, process, read
+from tests.integration.ingest.service import client_of, ids, process, read
 from tests.support.eventually import eventually
+from tests.support.serving import answers
 
 TOKEN = "a token of the tests"
 AS_ADMIN = {"authorization": f"Bearer {TOKEN}"}
@@ -37,17 +38,8 @@ SHEET = "no,day,mail\n1,2026-03-01,jane@example.com\n2,2026-03-02,john@example.c
 
 
 @pytest.fixture
-def settings(kafka_bootstrap: str, database_dsn: str, topics: str, tmp_path: Path) -> Settings:
-    return Settings(
-        home=tmp_path / "home",
-        kafka_bootstrap=kafka_bootstrap,
-        postgres_dsn=database_dsn,
-        topic_prefix=topics,
-        ingest_port=free_port(),
-        waive_replication=True,
-        key_secret="a secret of the tests",
-        admin_token=TOKEN,
-    )
+def settings(settings: Settings, database_dsn: str) -> Settings:
+    return settings.model_copy(update={"postgres_dsn": database_dsn, "admin_token": TOKEN})
 
 
 @pytest.fixture

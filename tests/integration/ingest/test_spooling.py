@@ -19,10 +19,11 @@ from funnel.settings import Settings
 from services.ingest import watch
 from services.ingest.domain import limits
 from tests.integration.ingest.conftest import NOBODY_LISTENS, settings_for, topics_of_ingest
-from tests.integration.ingest.service import answers, client_of, ids, is_ready, process, read, running, value
+from tests.integration.ingest.service import client_of, ids, is_ready, process, read, running, value
 from tests.support import eventually
 from tests.support.kafka import create_topics
 from tests.support.mistreated import Mistreated
+from tests.support.serving import answers
 from tests.support.spools import claims_run_out, rows
 from tests.unit.ingest.given import an_event, an_outcome
 

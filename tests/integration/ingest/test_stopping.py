@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from funnel.settings import Settings
-from tests.integration.ingest.service import answers, client_of, ids, process, read
+from tests.integration.ingest.service import client_of, ids, process, read
 from tests.support import eventually
+from tests.support.serving import answers
 from tests.unit.ingest.given import an_event
 
 CLIENTS = 8

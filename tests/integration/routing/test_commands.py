@@ -12,11 +12,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
-from funnel import runtime
 from funnel.contracts import LeadEvent
 from funnel.runtime import Build
 from funnel.settings import Settings
@@ -24,6 +22,7 @@ from services.routing.app import build as build_routing
 from services.scoring.app import build as build_scoring
 from tests.support.eventually import eventually
 from tests.support.kafka import Record, produce
+from tests.support.serving import serving
 
 
 @dataclass(frozen=True)
@@ -49,23 +48,8 @@ class Shell:
 
 @asynccontextmanager
 async def served(build: Build, settings: Settings) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    async with build(settings) as application:
-        task = asyncio.create_task(runtime.serve(application, stop))
-        try:
-            async with httpx.AsyncClient(base_url=settings.url_of(application.name)) as client:
-
-                async def answers() -> bool:
-                    try:
-                        return (await client.get("/livez")).status_code == 200
-                    except httpx.TransportError:
-                        return False
-
-                await eventually(answers)
-            yield
-        finally:
-            stop.set()
-            await task
+    async with build(settings) as application, serving(application):
+        yield
 
 
 @pytest.fixture

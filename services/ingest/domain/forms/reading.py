@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from services.ingest.domain import limits
+from services.ingest.domain.decoding import NotJson
 from services.ingest.domain.fields import Fault, Unfit, unfit
 from services.ingest.domain.forms import bounds
 from services.ingest.domain.forms.charsets import all_storable, decoded, storable
@@ -28,10 +29,6 @@ _INT_DIGITS_MAX: Final = 18
 
 class NotAForm(Exception):
     """The body is not what its Content-Type says; the message says why, as a sentence without its subject."""
-
-
-class NotJson(Exception):
-    """The body is no JSON document; the message says why, as a sentence without its subject."""
 
 
 class UnknownMediaType(Exception):

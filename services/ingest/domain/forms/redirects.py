@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote, urljoin
 
-from services.ingest.domain.source import Source, normalise_origin
+from services.ingest.domain.source import REDIRECT_CHARS_MAX, Source, normalise_origin
 
 _ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 _SCHEME_END: Final = "://"
-_URL_CHARS_MAX: Final = 2000
-"""Of an address to go on to: as much as every browser and proxy takes."""
 
 
 def location(wanted: str, page: str | None, source: Source) -> str | None:
@@ -19,10 +17,10 @@ def location(wanted: str, page: str | None, source: Source) -> str | None:
     A path (`/thanks`) is one on the site of `page`, where the form stands. Only what was compared
     is sent: an absolute URL in ASCII. Never raises: whatever cannot be read as an address is none.
     """
-    if len(wanted) > _URL_CHARS_MAX:
+    if len(wanted) > REDIRECT_CHARS_MAX:
         return None
     try:
-        return _location(wanted, None if page is None else page[:_URL_CHARS_MAX], source)  # only its site counts
+        return _location(wanted, None if page is None else page[:REDIRECT_CHARS_MAX], source)  # only its site counts
     except ValueError:  # UnicodeError is one, too
         return None
 

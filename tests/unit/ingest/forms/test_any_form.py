@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.acceptance import Accepted
+from services.ingest.domain.decoding import NotJson
 from services.ingest.domain.fields import Unfit
 from services.ingest.domain.forms.charsets import storable
 from services.ingest.domain.forms.event import Arrival, event_of, id_of_a_double_click, nobody
-from services.ingest.domain.forms.reading import NotAForm, NotJson, TooMuch, UnknownMediaType, read
+from services.ingest.domain.forms.reading import NotAForm, TooMuch, UnknownMediaType, read
 from services.ingest.domain.forms.spam import signs, token_key
 from services.ingest.domain.forms.submission import Submission
 from tests.unit.ingest.forms.given import MULTIPART, event_of_fields, multipart, urlencoded

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
+from services.ingest.domain.decoding import NotJson
 from services.ingest.domain.fields import Unfit
 from services.ingest.domain.forms import bounds
 from services.ingest.domain.forms.reading import (
     JSON,
     URLENCODED,
     NotAForm,
-    NotJson,
     TooMuch,
     UnknownMediaType,
     read,
