@@ -141,6 +141,7 @@ async def spine(
     try:
         await assert_durable(database, waive_replication=settings.waive_replication)
         await assert_replicated(settings, list(handler.decoders))
+        await keeper.release()  # what a process of this name held that was killed: nobody needs to wait for its end
         await keeper.add([(f"#{duty}", 0) for duty in duties] + ([(LEASE_NAME, 0)] if publishes else []))
         yield _assemble(settings, handler, database, relay_database, producer, keeper, lanes, clock or SystemClock())
     finally:

@@ -56,7 +56,10 @@ class Settings(BaseSettings):
     ingest_key: str = Field(
         default="", repr=False, description="Secret key with which our own tools post to ingest (import)."
     )
-    replica: str = Field(default_factory=_replica_name, description="Name of this process among its replicas.")
+    replica: str = Field(
+        default_factory=_replica_name,
+        description="Name of this process among its replicas; the one that takes its place goes on at once.",
+    )
     log_level: str = "INFO"
 
     @property

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Protocol
 
 from funnel.embedded.home import Home
@@ -96,6 +98,7 @@ class Stack:
         """How to run the four services."""
         environment = self.environment()
         environment["FUNNEL_KEY_SECRET"] = self.key_secret()
+        environment["FUNNEL_REPLICA"] = self._replica()
         own = {"ingest": self._secrets_of_ingest()}
         return [
             self.marked(
@@ -110,6 +113,12 @@ class Stack:
             )
             for name in SERVICES
         ]
+
+    def _replica(self) -> str:
+        """The name of this stack's processes, the same after a restart, so that they go on with what they held."""
+        if "replica" in self.settings.model_fields_set:
+            return self.settings.replica
+        return f"{socket.gethostname()}-{blake2b(bytes(self.home.path), digest_size=4).hexdigest()}"
 
     def _secrets_of_ingest(self) -> dict[str, str]:
         told = {"FUNNEL_ADMIN_TOKEN": self.admin_token(), "FUNNEL_TURNSTILE_SECRET": self.settings.turnstile_secret}

@@ -82,6 +82,18 @@ async def test_a_graceful_stop_hands_over_without_waiting_for_the_lease(desk: De
         await eventually(lambda: owns_all(desk, "b"))
 
 
+async def test_one_started_under_the_name_of_a_killed_one_goes_on_at_once_and_fences_it(desk: Desk) -> None:
+    async with doomed(desk.replica("a"), Toy()) as (killed, tasks):
+        await eventually(lambda: owns_all(desk, "a"))
+        await crash(tasks)
+        await desk.query("UPDATE position SET lease_until = now() + interval '1 hour' WHERE owner = 'a'")
+        desk.send([in_partition(event(n), n % PARTITIONS) for n in range(9)])
+        async with running(desk.replica("a"), Toy()):
+            await desk.until(applied=9)
+            for row in await desk.query("SELECT topic, partition, epoch FROM position"):
+                assert row["epoch"] > killed.keeper.held[row["topic"], row["partition"]]
+
+
 async def test_one_person_on_two_partitions_and_two_replicas_is_counted_exactly(desk: Desk) -> None:
     async with running(desk.replica("a"), Toy()), running(desk.replica("b"), Toy()):
         await eventually(lambda: shared(desk))

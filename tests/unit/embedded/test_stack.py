@@ -52,6 +52,16 @@ def test_services_are_told_their_port_and_where_to_leave_a_reason() -> None:
     assert programs["routing"].argv[-2:] == ("-m", "services.routing")
 
 
+def test_a_service_has_the_same_name_after_a_restart_and_another_one_in_another_home() -> None:
+    def names(home: str, **settings: object) -> set[str]:
+        stack = Stack.at(Home(Path(home)), Settings.model_validate({"key_secret": "x", "admin_token": "y", **settings}))
+        return {program.environment["FUNNEL_REPLICA"] for program in stack.services()}
+
+    assert len(names("/srv/funnel")) == 1
+    assert names("/srv/funnel") == names("/srv/funnel") != names("/srv/other")
+    assert names("/srv/funnel", replica="seat-1") == {"seat-1"}
+
+
 def test_a_home_with_a_long_path_gets_a_short_folder_for_its_socket() -> None:
     deep = Stack.at(Home(Path("/" + "/".join(["folder"] * 20))), Settings())
     assert deep.postgres is not None
