@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Each has servers of its own; a test waits more than it works.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench schemas lock clean
+.PHONY: help demo test check bench chaos mutants schemas lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,7 +23,7 @@ demo: $(READY) ## Real Kafka, real Postgres, the four services, leads from form 
 	$(BIN)/funnel demo $(DEMO)
 
 test: $(READY) ## The whole suite against a real Kafka and Postgres
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 check: $(READY) ## Lint, types, import rules, schema drift
 	$(BIN)/ruff check .
@@ -32,6 +34,12 @@ check: $(READY) ## Lint, types, import rules, schema drift
 
 bench: $(READY) ## Measure: one table, and the same as JSON
 	$(BIN)/python -m bench $(BENCH)
+
+chaos: $(READY) ## Faults under load on three brokers and two Postgres: nothing lost, nothing doubled
+	$(BIN)/python -m chaos $(CHAOS)
+
+mutants: $(READY) ## Take out one safeguard at a time: a test must notice each
+	$(BIN)/python -m chaos.mutations $(MUTANTS)
 
 schemas: $(READY) ## Generate types and docs from schemas/
 	$(BIN)/python -m funnel.schemas.generate

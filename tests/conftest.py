@@ -38,6 +38,8 @@ _NAMED_SERVERS = pytest.StashKey[Servers | None]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take the product's variables out of the environment: no test may depend on how the shell is set up."""
+    if config.getoption("numprocesses", None):
+        return  # this process runs no test: the workers it starts come here too
     told = {name: os.environ.pop(name) for name in list(os.environ) if _is_ours(name)}
     bootstrap, dsn = told.get("FUNNEL_KAFKA_BOOTSTRAP"), told.get("FUNNEL_POSTGRES_DSN")
     config.stash[_NAMED_SERVERS] = Servers(bootstrap, dsn) if bootstrap and dsn else None

@@ -15,6 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 _ANSWER_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 _ANY_PARTITION = -1
+_NOT_KNOWN_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._UNKNOWN_PARTITION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def _bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
         try:
             low, high = consumer.get_watermark_offsets(partition, timeout=_ANSWER_SECONDS)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > give_up:
+            if error.args[0].code() not in _NOT_KNOWN_YET or time.monotonic() > give_up:
                 raise
             time.sleep(_POLL_SECONDS)
         else:

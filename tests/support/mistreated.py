@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,20 @@ from funnel.embedded.kafka import KafkaServer
 from funnel.embedded.postgres import PostgresServer
 from funnel.embedded.process import Child
 from funnel.embedded.servers import wait_for
+
+
+def await_stillness(pid: int) -> None:
+    """Wait until every thread of a process that was sent SIGSTOP has stopped: on a busy machine some go on a while."""
+    while not all(_is_still(thread) for thread in Path(f"/proc/{pid}/task").glob("*/stat")):
+        time.sleep(0.01)
+
+
+def _is_still(thread: Path) -> bool:
+    try:
+        state = thread.read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # it has ended
+    return state in "TtZX"
 
 
 class Mistreated:
@@ -34,7 +49,10 @@ class Mistreated:
     def freeze(self) -> None:
         """Stop it and all it has started: the first round stops whoever starts processes, the second finds them all."""
         for _ in range(2):
+            processes = self._processes()
             self._signal(signal.SIGSTOP)
+        for process in processes:
+            await_stillness(process.pid)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)

@@ -20,6 +20,7 @@ from funnel.settings import Settings
 from tests.support.brokers import broker, second_broker
 from tests.support.eventually import eventually
 from tests.support.kafka import create_topics, read_all
+from tests.support.mistreated import await_stillness
 
 
 @asynccontextmanager
@@ -121,6 +122,7 @@ async def test_a_frozen_broker_is_a_failure_within_the_deadline_and_the_next_sen
             assert isinstance((await producer.publish([record("x", b"before")]))[0], Acknowledged)
             before = producer._client
             os.kill(own.process.identity.pid, signal.SIGSTOP)
+            await_stillness(own.process.identity.pid)
             try:
                 (lost,) = await producer.publish([record("x", b"during")])
                 assert isinstance(lost, PublishError)
@@ -143,6 +145,7 @@ async def test_what_is_not_sent_when_its_caller_gives_up_is_never_sent(tmp_path:
         async with producing(own.bootstrap) as producer:
             await producer.publish([record("x", b"before")])
             os.kill(own.process.identity.pid, signal.SIGSTOP)
+            await_stillness(own.process.identity.pid)
             try:
                 sent = asyncio.create_task(producer.publish([record("x", key_for(0, 2, "sent"))]))
                 await eventually(lambda: not producer._lanes["x"][0].queue and bool(producer._lanes["x"][0].batch))
