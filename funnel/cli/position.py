@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from funnel.errors import FunnelError
+from funnel.failpoints import reach
 from funnel.kafka.offsets import log_bounds
 from funnel.postgres import Database
 from funnel.settings import Settings
@@ -108,7 +109,9 @@ async def _skip(settings: Settings, service: Service, topic: str, partition: int
     )
     try:
         async with database.transaction() as tx:
-            return await positions.skip(tx, topic, partition, to)
+            skipped = await positions.skip(tx, topic, partition, to)
+        reach("position.skip.after")
+        return skipped
     finally:
         await database.close()
 

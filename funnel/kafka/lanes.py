@@ -57,12 +57,16 @@ class Acknowledged(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True)
 class Call:
-    """One `publish`: its results in order, who waits for the last of them, and whether anybody still does."""
+    """One `publish`: its results in order, who waits for the last of them, and whether anybody still does.
+
+    `refused`, where the order of a key matters: the keys that had a record which is too large, with their places.
+    """
 
     results: list[Acknowledged | PublishError | None]
     missing: int
     done: asyncio.Future[None]
     given_up: bool = False
+    refused: set[tuple[Place, bytes]] | None = None
 
     def settle(self, index: int, result: Acknowledged | PublishError) -> None:
         """The result of the record at `index`."""
@@ -107,12 +111,14 @@ class Lane:
             record = entry[0]
             if entry[2].given_up:
                 self._settle([entry], PublishError("Its sender has given up."))
+            elif entry[2].refused and (self.place, record.key) in entry[2].refused:
+                self._settle([entry], PublishError("A record of the same key before it is too large."))
             elif builder.append(len(batch), now_ms, record.key, record.value, list(record.headers)) is not None:
                 batch.append(entry)
             elif batch:
                 break
             else:
-                self._settle([entry], PublishError("The record is larger than a batch.", too_large=True))
+                self._refuse(entry, "The record is larger than a batch.")
             queue.popleft()
         if not batch:
             self.give_up_at = math.inf
@@ -139,9 +145,7 @@ class Lane:
             self._records_max = len(self.batch) // 2
             self.put_back()
         else:
-            message = f"Kafka refuses the record as too large for {self.place.topic}."
-            self._settle(self.batch, PublishError(message, too_large=True))
-            self.batch = []
+            self._refuse(self.batch.pop(), f"Kafka refuses the record as too large for {self.place.topic}.")
         self.give_up_at = math.inf
 
     def fail(self, error: PublishError) -> None:
@@ -150,6 +154,12 @@ class Lane:
         self.queue.clear()
         self.batch, self.listed, self.give_up_at, self._records_max = [], False, math.inf, None
         self._settle(waiting, error)
+
+    def _refuse(self, entry: Entry, message: str) -> None:
+        record, _, call, _ = entry
+        if call.refused is not None:
+            call.refused.add((self.place, record.key))
+        self._settle([entry], PublishError(message, too_large=True))
 
     def _settle(self, entries: Iterable[Entry], error: PublishError) -> None:
         for _, index, call, size in entries:

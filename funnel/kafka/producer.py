@@ -26,6 +26,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from funnel.failpoints import reach
 from funnel.kafka.brokers import Brokers
 from funnel.kafka.lanes import Acknowledged, Call, Held, Lane, ProducerRecord, PublishError
 from funnel.kafka.partitioner import partition_of
@@ -67,13 +68,15 @@ class _Sender:
 class Producer:
     """Publishes records in per-partition batches and answers for each record."""
 
-    def __init__(self, bootstrap: str, client_id: str, *, repeats: bool = False) -> None:
+    def __init__(self, bootstrap: str, client_id: str, *, repeats: bool = False, in_order: bool = False) -> None:
         """`repeats`: a batch of which nothing is known, after a lost connection for example, is sent again.
 
         That is for records whose readers take each id once. Without it such a batch fails, and the caller looks
-        whether it is in the log.
+        whether it is in the log. `in_order`: of a call, a record that is too large holds back those of its key that
+        come after it; they fail, and are not too large. Without it nobody else is concerned.
         """
         self._repeats = repeats
+        self._in_order = in_order
         self._bootstrap = bootstrap
         self._client_id = client_id
         self._client: Brokers | None = None
@@ -87,9 +90,11 @@ class Producer:
         self._closing: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def open(cls, settings: Settings, *, client_id: str = "funnel", repeats: bool = False) -> Producer:
+    async def open(
+        cls, settings: Settings, *, client_id: str = "funnel", repeats: bool = False, in_order: bool = False
+    ) -> Producer:
         """A producer that tries to connect now but also comes up while Kafka is away (`ready` tells)."""
-        producer = cls(settings.kafka_bootstrap, client_id, repeats=repeats)
+        producer = cls(settings.kafka_bootstrap, client_id, repeats=repeats, in_order=in_order)
         try:
             await producer._connected()
         except PublishError as error:
@@ -126,6 +131,7 @@ class Producer:
         except PublishError as error:
             return [error] * len(records)
         call = Call([None] * len(records), len(records), asyncio.get_running_loop().create_future())
+        call.refused = set() if self._in_order else None
         for index, record in enumerate(records):
             self._enqueue(record, index, call, lanes[record.topic])
         try:
@@ -231,7 +237,9 @@ class Producer:
         answers: Mapping[Place, int | Exception] = {}
         try:
             if batches:
+                reach("producer.send.before")
                 answers = await client.produce(leader, batches)
+                reach("producer.send.after")
         except (KafkaError, TimeoutError, OSError) as error:
             answers = dict.fromkeys([place for place, _ in batches], error)
         for lane in lanes:

@@ -22,7 +22,7 @@ class Cursor:
     epoch: int
     next: int
     verify: str | None = None  # fingerprint that the record at next - 1 must have; read once after a claim
-    gap_at: int | None = None  # a gap was seen here once and is being looked at again
+    gap: tuple[int, int] | None = None  # from and up to which offset one was seen once, and is being looked at again
     waiting: str | None = None  # paused for a reason that may pass
     retry_at: float = 0.0
     stopped: str | None = None  # needs a person
@@ -31,6 +31,10 @@ class Cursor:
     def fetch_from(self) -> int:
         """The offset to read from, including the record that proves the log is the same one."""
         return self.next - 1 if self.verify is not None else self.next
+
+    def missing_to(self, offset: int) -> int:
+        """Up to where the offsets from `offset` on were missing at the last look; `offset` when it was not missing."""
+        return self.gap[1] if self.gap is not None and self.gap[0] == offset else offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +83,36 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The records that may be applied now. `refetch`: a gap follows, read again from the offset after them."""
+    """The records that may be applied now. `refetch`: a gap follows, read again from where the cursor then stands."""
 
     records: Sequence[Record]
     holes: int
     refetch: bool
 
 
+def storable(text: str) -> str:
+    """`text` as Postgres can hold it: NUL and lone surrogates made visible."""
+    return text.replace("\x00", "\\u0000").encode("utf-8", "backslashreplace").decode()
+
+
 def fingerprint(record: Record) -> str:
-    """What identifies a record at its offset: its event id, or a hash where a foreign producer gave none."""
-    return header(record.headers, "ce_id") or blake2b(record.value or b"", digest_size=HASH_BYTES).hexdigest()
+    """What identifies a record at its offset, as Postgres keeps it: its event id, or a hash where there is none."""
+    return storable(header(record.headers, "ce_id") or blake2b(record.value or b"", digest_size=HASH_BYTES).hexdigest())
 
 
 def admit(cursor: Cursor, records: Sequence[Record]) -> Admitted:
     """Which of the fetched `records` follow without a gap; updates the cursor's doubts, not its position.
 
-    The first sight of a gap asks for a refetch; the same gap at the second sight holds no records (control records
-    of transactions), which the caller confirms against the log start. Raises PartitionStopped when the record before
-    the position is not the one that was applied: the log was truncated or recreated.
+    The first sight of a gap asks for a refetch; what is missing at the second sight too holds no records (control
+    records of transactions), which the caller confirms against the log start. Raises PartitionStopped when the record
+    before the position, at the second look too where it is missing, is not the one that was applied: the log was
+    truncated or recreated.
     """
     if cursor.verify is not None:
         first = records[0]
+        if first.offset > cursor.missing_to(cursor.fetch_from):
+            cursor.gap = (cursor.fetch_from, first.offset)
+            return Admitted((), 0, refetch=True)
         if first.offset != cursor.next - 1 or fingerprint(first) != cursor.verify:
             raise PartitionStopped(
                 f"The record at offset {cursor.next - 1} is not the one that was applied "
@@ -113,14 +126,14 @@ def admit(cursor: Cursor, records: Sequence[Record]) -> Admitted:
     if not records:
         return Admitted((), 0, refetch=False)
     holes = records[0].offset - cursor.next
-    if holes and cursor.gap_at != cursor.next:
-        cursor.gap_at = cursor.next
+    if records[0].offset > cursor.missing_to(cursor.next):
+        cursor.gap = (cursor.next, records[0].offset)
         return Admitted((), 0, refetch=True)
     straight = _straight(records)
     if len(straight) < len(records):
-        cursor.gap_at = straight[-1].offset + 1
+        cursor.gap = (straight[-1].offset + 1, records[len(straight)].offset)
         return Admitted(straight, holes, refetch=True)
-    cursor.gap_at = None
+    cursor.gap = None
     return Admitted(straight, holes, refetch=False)
 
 

@@ -13,7 +13,8 @@ from itertools import groupby
 
 import structlog
 
-from funnel.errors import Conflict, DatabaseAway
+from funnel.errors import Conflict, DatabaseAway, TimelineChanged
+from funnel.failpoints import reach
 from funnel.kafka.consumer import Partition
 from funnel.postgres import Database, load_queries
 from funnel.spine.sharing import LeaseRow, plan
@@ -64,7 +65,10 @@ class LeaseKeeper:
     async def add(self, partitions: Sequence[Partition]) -> None:
         """Make rows for partitions that may be seen for the first time."""
         async with self._database.transaction() as tx:
+            reach("lease.add.before")
             await tx.execute(QUERIES["add_partitions"], [t for t, _ in partitions], [n for _, n in partitions])
+            reach("lease.add.commit")
+        reach("lease.add.after")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the leases until `stop`. While Postgres is away `held` stays: the epoch guards it."""
@@ -81,19 +85,28 @@ class LeaseKeeper:
             await first_of(RENEW_SECONDS, self._wake, stop)
 
     async def release(self) -> None:
-        """Give everything back, so that another replica can go on at once. Never raises when Postgres is away."""
+        """Give everything back, so that another replica can go on at once.
+
+        Never raises when Postgres is away, or has changed its timeline: the leases run out by themselves.
+        """
         self._set({})
         try:
             async with self._database.transaction() as tx:
+                reach("lease.release.before")
                 await tx.execute(QUERIES["release"], self._replica)
                 await tx.execute(QUERIES["notify_leases"])
-        except (DatabaseAway, Conflict):
+                reach("lease.release.commit")
+            reach("lease.release.after")
+        except (DatabaseAway, Conflict, TimelineChanged):
             return
 
     async def _tick(self) -> None:
         async with self._database.transaction() as tx:
+            reach("lease.renew.before")
             await tx.execute(QUERIES["renew"], self._replica, LEASE)
             found = await tx.fetch(QUERIES["overview"])
+            reach("lease.renew.commit")
+        reach("lease.renew.after")
         rows = [LeaseRow(**row) for row in found]
         held = {(r.topic, r.partition): r.epoch for r in rows if r.owner == self._replica and r.live}
         for _, topic in groupby(rows, key=lambda row: row.topic):
@@ -108,9 +121,12 @@ class LeaseKeeper:
         try:
             async with self._database.transaction() as tx:
                 await tx.execute(QUERIES["short_lock_wait"])
+                reach("lease.take.before")
                 epoch: int | None = await tx.fetch_value(
                     QUERIES["take"], self._replica, LEASE, row.topic, row.partition, row.epoch
                 )
+                reach("lease.take.commit")
+            reach("lease.take.after")
         except Conflict:
             return None
         return epoch

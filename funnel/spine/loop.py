@@ -70,6 +70,7 @@ class ConsumerLoop:
         self._wake_relay = wake_relay
         self._relay_is_here = relay_is_here
         self._reassign = False
+        self._doubts = False
         self._trouble: str | None = "not connected to Kafka yet"
         self._failures = 0
         self._pace_until = 0.0
@@ -85,6 +86,13 @@ class ConsumerLoop:
                 found[f"{topic}/{number}"] = why
         return found
 
+    def doubt(self) -> None:
+        """Kafka was out of sight: before more is applied, make sure that its log is still the one that was read.
+
+        A topic that was made anew meanwhile, and has grown past us, gives records at our offsets without a word.
+        """
+        self._doubts = True
+
     async def run(self, stop: asyncio.Event) -> None:
         """Apply records until `stop`. Raises Stalled when Postgres is away for 30 s."""
         try:
@@ -96,6 +104,9 @@ class ConsumerLoop:
     async def _turn(self) -> None:
         try:
             consumer = self._consumer or await self._connect()
+            if self._doubts:
+                self._doubts = False
+                self._relocate()
             self._retry_paused()
             if self._reassign:
                 await self._take_up(consumer)
@@ -127,7 +138,7 @@ class ConsumerLoop:
         consumer = self._make_consumer()
         await consumer.start()
         self._consumer = consumer
-        self._reassign = True
+        self._doubts = True
         return consumer
 
     async def _disconnect(self) -> None:
@@ -194,13 +205,15 @@ class ConsumerLoop:
         for partition, cursor in self.cursors.items():
             if not self._reads(cursor) or cursor.verify is not None:
                 continue
-            holes = await consumer.position(partition) - cursor.next
-            if holes > 0 and cursor.gap_at == cursor.next:
-                cursor.gap_at = None
-                chunks.append(Chunk(partition, cursor.epoch, cursor.next, (), holes))
-            elif holes > 0:
-                cursor.gap_at = cursor.next
-                consumer.seek(partition, cursor.next)
+            end = await consumer.position(partition)
+            if end <= cursor.next:
+                continue
+            believed = min(end, cursor.missing_to(cursor.next))
+            if believed > cursor.next:
+                chunks.append(Chunk(partition, cursor.epoch, cursor.next, (), believed - cursor.next))
+            if believed < end:
+                consumer.seek(partition, believed)
+            cursor.gap = (believed, end) if believed < end else None
         if chunks:
             await self._apply(chunks)
 
@@ -224,7 +237,7 @@ class ConsumerLoop:
             await self._apply(chunks)
         for partition in again:
             if (cursor := self.cursors.get(partition)) and self._reads(cursor) and not self._reassign:
-                consumer.seek(partition, cursor.next)
+                consumer.seek(partition, cursor.fetch_from)
 
     async def _chunk(
         self, consumer: Consumer, partition: Partition, cursor: Cursor, records: Sequence[Record]

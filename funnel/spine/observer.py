@@ -41,11 +41,14 @@ class Observer:
         keeper: LeaseKeeper,
         cursors: Callable[[], Mapping[Partition, Cursor]],
         make_consumer: Callable[[], Consumer],
+        kafka_is_away: Callable[[], None] = lambda: None,
     ) -> None:
+        """`kafka_is_away` is called at each look that Kafka does not answer."""
         self._handler = handler
         self._keeper = keeper
         self._cursors = cursors
         self._make_consumer = make_consumer
+        self._kafka_is_away = kafka_is_away
         self._consumer: Consumer | None = None
         self._discovered_at: float | None = None
         self._seen: dict[Partition, int] = {}
@@ -79,6 +82,7 @@ class Observer:
             self._trouble = None
         except KafkaAway as error:
             self._trouble = str(error)
+            self._kafka_is_away()
             log.warning("kafka_away", service=self._handler.name, reason=str(error))
             await self._close()
         except DatabaseAway:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from funnel.envelope import Outgoing, pack_headers
+from funnel.failpoints import reach
 from funnel.postgres import Transaction, load_queries
 
 QUERIES = load_queries("funnel.spine.sql")
@@ -18,6 +19,7 @@ async def put(tx: Transaction, records: Sequence[Outgoing]) -> None:
         return
     rows = [(r.topic, r.key, r.ce_id, pack_headers(r.headers()), r.value) for r in records]
     await tx.copy("outbox", _COLUMNS, rows)
+    reach("spine.outbox.after")
 
 
 async def announce(tx: Transaction) -> None:

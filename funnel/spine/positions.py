@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from funnel.errors import FunnelError
+from funnel.failpoints import reach
 from funnel.kafka.consumer import Partition
 from funnel.postgres import Database, Transaction, load_queries
 from funnel.spine.chunks import Cursor
@@ -48,7 +49,9 @@ async def skip(tx: Transaction, topic: str, partition: int, to: int) -> int:
 
     Raises FunnelError when the partition is unread or already at or past `to`.
     """
+    reach("position.skip.before")
     skipped = await tx.fetch_value(QUERIES["skip_to"], topic, partition, to)
+    reach("position.skip.commit")
     if skipped is None:
         raise FunnelError(f"Nothing to skip: {topic}/{partition} is not before offset {to}.")
     return int(skipped)
@@ -64,8 +67,11 @@ async def locate(
     places = sorted(held)
     topics, numbers, epochs = [t for t, _ in places], [n for _, n in places], [held[p] for p in places]
     async with database.transaction() as tx:
+        reach("spine.locate.before")
         await tx.execute(QUERIES["start_positions"], topics, numbers, epochs, [bounds[p][0] for p in places])
         rows = await tx.fetch(QUERIES["held_positions"], topics, numbers, epochs)
+        reach("spine.locate.commit")
+    reach("spine.locate.after")
     return {
         (row["topic"], row["partition"]): _cursor(
             row["epoch"], row["next"], row["last_ce_id"], bounds[row["topic"], row["partition"]]

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from funnel.envelope import SUSPECT, unpack_headers
 from funnel.errors import FunnelError
+from funnel.failpoints import reach
 from funnel.kafka.producer import Producer, ProducerRecord, PublishError
 from funnel.postgres import Database, load_queries
 
@@ -63,8 +64,11 @@ async def replay(
     record = await show(database, number)
     headers = [(name, value) for name, value in record.headers if name != SUSPECT]
     copy = ProducerRecord(prefix + record.topic, record.key or b"", record.value or b"", headers)
+    reach("quarantine.publish.before")
     result = (await producer.publish([copy]))[0]
     if isinstance(result, PublishError):
         raise result
+    reach("quarantine.publish.after")
     for one in (database, *others):
         await one.fetch(QUERIES["mark_replayed"], record.topic, record.partition, record.record_offset)
+        reach("quarantine.mark.after")

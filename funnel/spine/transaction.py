@@ -9,10 +9,11 @@ from typing import Any
 
 from funnel.clock import Clock
 from funnel.envelope import pack_headers
+from funnel.failpoints import reach
 from funnel.kafka.consumer import Partition
 from funnel.postgres import Database, Transaction, load_queries
 from funnel.spine import outbox
-from funnel.spine.chunks import Chunk, Poisoned
+from funnel.spine.chunks import Chunk, Poisoned, storable
 from funnel.spine.leases import LEASE
 from funnel.spine.model import AnyHandler, Message
 
@@ -46,19 +47,26 @@ async def apply(
     and PartitionStopped of the handler; any other exception is a bug of the handler.
     """
     async with database.transaction(by_key=True) as tx:
+        reach("spine.advance.before")
         kept = await _advance(tx, chunks)
+        reach("spine.advance.after")
         live = [chunk for chunk in chunks if chunk.partition in kept]
         fenced = frozenset(chunk.partition for chunk in chunks) - kept
         if not live:
             return Result(kept, fenced, 0)
         items = await _claim(tx, live)
+        reach("spine.inbox.after")
         published = 0
         quarantined = items.poisoned
         if items.fresh:
             keys = await handler.lock(tx, items.fresh)
+            reach("spine.lock.after")
             state = await handler.load(tx, keys)
+            reach("spine.load.after")
             decision = handler.decide(state, items.fresh, clock.now())
+            reach("spine.decide.after")
             await handler.save(tx, decision)
+            reach("spine.save.after")
             await outbox.put(tx, decision.outgoing)
             published = len(decision.outgoing)
             rejected = [_poisoned(r.message, r.reason) for r in decision.rejected]
@@ -68,6 +76,8 @@ async def apply(
         await _recount(tx, items.duplicates, quarantined)
         if published and notify:
             await tx.execute(QUERIES["notify_outbox"])
+        reach("spine.commit.before")
+    reach("spine.commit.after")
     return Result(kept, fenced, published)
 
 
@@ -79,7 +89,7 @@ async def _advance(tx: Transaction, chunks: Sequence[Chunk]) -> frozenset[Partit
         [c.epoch for c in chunks],
         [c.expected for c in chunks],
         [c.next for c in chunks],
-        [c.last and _storable(c.last) for c in chunks],
+        [c.last for c in chunks],
         [c.holes for c in chunks],
         LEASE,
         [len(c.items) for c in chunks],
@@ -131,6 +141,7 @@ async def _forget(tx: Transaction, rejected: Sequence[Poisoned]) -> None:
     """A rejected event had no effect, so its id is free again: a replay of it must not pass for a repeat."""
     if rejected:
         await tx.execute(QUERIES["forget_inbox"], [r.source for r in rejected], [r.event_id for r in rejected])
+        reach("spine.forget.after")
 
 
 async def _quarantine(tx: Transaction, items: Sequence[Poisoned]) -> None:
@@ -141,13 +152,14 @@ async def _quarantine(tx: Transaction, items: Sequence[Poisoned]) -> None:
         [i.topic for i in items],
         [i.record.partition for i in items],
         [i.record.offset for i in items],
-        [_storable(i.source) for i in items],
-        [_storable(i.event_id) for i in items],
-        [_storable(i.reason) for i in items],
+        [storable(i.source) for i in items],
+        [storable(i.event_id) for i in items],
+        [storable(i.reason) for i in items],
         [i.record.key for i in items],
         [i.record.value for i in items],
         [pack_headers(i.record.headers) for i in items],
     )
+    reach("spine.quarantine.after")
 
 
 async def _recount(tx: Transaction, duplicates: Sequence[Message[Any]], quarantined: Sequence[Poisoned]) -> None:
@@ -163,8 +175,4 @@ async def _recount(tx: Transaction, duplicates: Sequence[Message[Any]], quaranti
             [repeats[p] for p in partitions],
             [bad[p] for p in partitions],
         )
-
-
-def _storable(text: str) -> str:
-    """`text` as Postgres can hold it: NUL and lone surrogates made visible."""
-    return text.replace("\x00", "\\u0000").encode("utf-8", "backslashreplace").decode()
+        reach("spine.recount.after")

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from funnel.errors import Conflict, DatabaseAway
+from funnel.failpoints import reach
 from funnel.http import HttpProblem
 from funnel.postgres import Database, Transaction
 from funnel.settings import Settings
@@ -332,6 +333,8 @@ async def _transaction(database: Database) -> AsyncIterator[Transaction]:
     try:
         async with database.transaction() as tx:
             yield tx
+            reach("admin.commit.before")
+        reach("admin.commit.after")
     except (DatabaseAway, Conflict) as error:
         detail = "Postgres does not answer, so sources cannot be managed now; those in force go on."
         raise _database_away(detail) from error

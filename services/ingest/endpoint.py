@@ -16,6 +16,7 @@ from typing import Protocol
 from starlette.types import Receive, Scope, Send
 
 from funnel import telemetry
+from funnel.failpoints import reach
 from funnel.http import HttpProblem
 from services.ingest.domain import cors
 from services.ingest.domain.access import Caller, Use
@@ -93,7 +94,9 @@ class Endpoint:
         _requests(self._way.path, answer.status)()
         self._seconds.observe(time.perf_counter() - started)
         always = self._always if scope["method"] in (self._way.method, "HEAD") else None
+        reach("ingest.answer.before")
         await send_answer(send, always or answer)
+        reach("ingest.answer.after")
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         ask: Ask | None = None

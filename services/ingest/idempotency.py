@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from funnel.errors import FunnelError
+from funnel.failpoints import reach
 from funnel.http import HttpProblem
 from funnel.ids import new_event_id
 from funnel.postgres import Database, Transaction
@@ -89,14 +90,22 @@ class Idempotency:
     async def prune(self) -> int:
         """Delete at most PRUNE_ROWS forgotten requests; returns how many. Raises FunnelError."""
         async with self._transaction() as tx:
-            return await store.prune(tx, FORGOTTEN, PRUNE_ROWS)
+            reach("idempotency.prune.before")
+            pruned = await store.prune(tx, FORGOTTEN, PRUNE_ROWS)
+            reach("idempotency.prune.commit")
+        reach("idempotency.prune.after")
+        return pruned
 
     async def _begin(self, request: Request, fingerprint: bytes, attempt: str) -> Found | None:
         """The earlier use of the key that stands; None when it is ours now, and that is committed."""
         while True:
             async with self._transaction() as tx:
-                if await store.begin(tx, request, fingerprint, attempt, GIVEN_UP, FORGOTTEN):
-                    return None
+                reach("idempotency.begin.before")
+                is_ours = await store.begin(tx, request, fingerprint, attempt, GIVEN_UP, FORGOTTEN)
+                reach("idempotency.begin.commit")
+            reach("idempotency.begin.after")
+            if is_ours:
+                return None
             # A new transaction: the use that was in the way may have been committed after the first one's snapshot.
             async with self._transaction() as tx:
                 if found := await store.find(tx, request):
@@ -113,15 +122,28 @@ class Idempotency:
     async def _settle(self, request: Request, attempt: str, answer: Answer | None) -> None:
         """Keep the answer, or free the key. If that fails, the key is taken until GIVEN_UP: then the work is redone."""
         try:
-            async with self._transaction() as tx:
-                if answer is None or not _is_final(answer):
-                    await store.drop(tx, request, attempt)
-                else:
-                    headers = [(name.decode(), value) for name, value in answer.headers.items()]
-                    kept = Kept(answer.status, answer.content_type, headers, answer.body)
-                    await store.keep(tx, request, attempt, kept)
+            if answer is None or not _is_final(answer):
+                await self._drop(request, attempt)
+            else:
+                await self._keep(request, attempt, answer)
         except FunnelError as error:
             log.warning("answer_not_remembered", reason=str(error))
+
+    async def _drop(self, request: Request, attempt: str) -> None:
+        async with self._transaction() as tx:
+            reach("idempotency.drop.before")
+            await store.drop(tx, request, attempt)
+            reach("idempotency.drop.commit")
+        reach("idempotency.drop.after")
+
+    async def _keep(self, request: Request, attempt: str, answer: Answer) -> None:
+        headers = [(name.decode(), value) for name, value in answer.headers.items()]
+        kept = Kept(answer.status, answer.content_type, headers, answer.body)
+        async with self._transaction() as tx:
+            reach("idempotency.keep.before")
+            await store.keep(tx, request, attempt, kept)
+            reach("idempotency.keep.commit")
+        reach("idempotency.keep.after")
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:

@@ -16,6 +16,7 @@ import structlog
 from funnel.clock import Clock
 from funnel.contracts import IngestReceipt
 from funnel.envelope import outgoing
+from funnel.failpoints import reach
 from funnel.kafka.producer import ProducerRecord
 from funnel.waiting import first_of
 from services.ingest.domain.batch import Stored
@@ -79,7 +80,9 @@ class Receipts:
         """Close the span and store its receipt, and those of earlier spans that may not have been stored."""
         self._cut(self._clock.now())
         if sending := self._unsent:
+            reach("receipts.tell.before")
             stored = await self._storage.store(sending)
+            reach("receipts.tell.after")
             self._unsent = [record for record, one in zip(sending, stored, strict=True) if one is Stored.UNKNOWN]
 
     def _cut(self, now: datetime) -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from funnel.errors import FunnelError
+from funnel.failpoints import reach
 from funnel.kafka.producer import ProducerRecord
 from funnel.postgres import Database, Transaction
 from funnel.postgres.checks import assert_durable, assert_migrated
@@ -94,18 +95,27 @@ class Spool:
         Raises FunnelError.
         """
         async with self._transaction() as tx:
+            reach("spool.claim.before")
             rows = await store.claim(tx, self._replica, CLAIM, most, BATCH_BYTES, after)
+            reach("spool.claim.commit")
+        reach("spool.claim.after")
         return {id_: ProducerRecord(self._prefix + r.topic, r.key, r.value, r.headers) for id_, r in rows.items()}
 
     async def forget(self, ids: Sequence[int]) -> None:
         """The records are published. Raises FunnelError; then do it again, which does no harm."""
         async with self._transaction() as tx:
+            reach("spool.forget.before")
             await store.forget(tx, self._replica, ids)
+            reach("spool.forget.commit")
+        reach("spool.forget.after")
 
     async def release(self, ids: Sequence[int]) -> None:
         """The records could not be published: others may claim them at once. Raises FunnelError."""
         async with self._transaction() as tx:
+            reach("spool.release.before")
             await store.release(tx, self._replica, ids)
+            reach("spool.release.commit")
+        reach("spool.release.after")
 
     async def waiting(self) -> Waiting:
         """What is in the spool. Raises FunnelError."""
@@ -152,7 +162,10 @@ class Spool:
         """Ask in the same transaction whether Postgres keeps what it commits: settings change while we run."""
         async with self._transaction() as tx:
             await assert_durable(tx, waive_replication=self._waive_replication)
+            reach("spool.put.before")
             await store.put(tx, self._replica, rows)
+            reach("spool.put.commit")
+        reach("spool.put.after")
 
 
 def _settle(entries: Sequence[_Entry], trouble: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import structlog
 
 from funnel.errors import FunnelError
+from funnel.failpoints import reach
 from funnel.kafka.producer import RECORD_BYTES_MAX, Acknowledged, ProducerRecord, PublishError
 from funnel.telemetry import INGEST_SPOOL_ROWS, INGEST_SPOOL_SECONDS, INGEST_SPOOLED
 from funnel.waiting import Patience, first_of
@@ -130,7 +131,9 @@ class Storage:
         if not records:
             return []
         if self._kafka.trouble() is None:
+            reach("ingest.publish.before")
             stored = [_stored(result) for result in await self._kafka.publish(records)]
+            reach("ingest.publish.after")
             return await self._spool_rest(records, stored) if Stored.UNKNOWN in stored else stored
         stored = [Stored.TOO_LARGE if one.size() > RECORD_BYTES_MAX else Stored.UNKNOWN for one in records]
         stored = await self._spool_rest(records, stored)
@@ -197,7 +200,9 @@ class Drain:
         rows = await self._spool.claim(PROBE_ROWS if away else BATCH_ROWS, self._tried_to)
         if not rows:
             return self._nothing_found()
+        reach("spool.publish.before")
         results = dict(zip(rows, await self._kafka.publish(list(rows.values()), blames=False), strict=True))
+        reach("spool.publish.after")
         self._published = [row for row, result in results.items() if isinstance(result, Acknowledged)]
         failed = [row for row, result in results.items() if isinstance(result, PublishError) and not result.too_large]
         if len(self._published) + len(failed) < len(results):

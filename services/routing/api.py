@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from funnel.errors import Conflict, DatabaseAway
+from funnel.failpoints import reach
 from funnel.http import HttpProblem
 from funnel.postgres import Database, Row, Transaction
 from services.routing import store
@@ -353,6 +354,8 @@ async def _transaction(database: Database) -> AsyncIterator[Transaction]:
     try:
         async with database.transaction() as tx:
             yield tx
+            reach("admin.commit.before")
+        reach("admin.commit.after")
     except (DatabaseAway, Conflict) as error:
         raise HttpProblem(
             503, "source-away", "Not answerable now", str(error), headers={"Retry-After": str(RETRY_SECONDS)}

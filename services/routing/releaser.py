@@ -9,6 +9,7 @@ import structlog
 
 from funnel.clock import Clock
 from funnel.errors import Conflict, DatabaseAway
+from funnel.failpoints import reach
 from funnel.postgres import Database
 from funnel.spine import outbox
 from funnel.telemetry import Sample, Totals
@@ -85,7 +86,9 @@ class HeldReleaser:
             await outbox.put(tx, decision.outgoing)
             if decision.outgoing:
                 await outbox.announce(tx)
+                reach("releaser.commit.before")
         if decision.outgoing:
+            reach("releaser.commit.after")
             self._published()
             log.info("held_leads_released", pool=pool, leads=len(decision.changes.assignments))
         return len(decision.changes.assignments)

@@ -19,13 +19,13 @@ from typing import Any
 import httpx
 import pytest
 
+from chaos.stack import StackUnderTest, on_servers_of, stack_under_test
 from funnel.demo.journeys import Journey, journeys
 from funnel.demo.play import Player
 from funnel.demo.team import routing_yaml
 from funnel.settings import Settings
 from tests.support.eventually import eventually
 from tests.support.kafka import Record, read_all
-from tests.support.stack import StackUnderTest, on_servers_of, stack_under_test
 
 LEADS = 120
 KILLS_OF_EACH = 3

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import psycopg
 
+from chaos.stack import stack_under_test
 from funnel.embedded.servers import Servers
 from tests.support.databases import new_database
-from tests.support.stack import stack_under_test
 
 
 def test_migrate_makes_tables_and_topics_and_may_be_run_again(servers: Servers, topic_prefix: str) -> None:

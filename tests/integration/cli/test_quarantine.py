@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from chaos.stack import StackUnderTest, stack_under_test
 from funnel.settings import Settings
 from tests.integration.ingest.service import running as ingesting
 from tests.integration.metrics.services import Client, running
@@ -19,7 +20,6 @@ from tests.support import eventually
 from tests.support.kafka import Record
 from tests.support.scoring import event
 from tests.support.scoring_service import published, record, scoring, send
-from tests.support.stack import StackUnderTest, stack_under_test
 
 MAIL = "taro@example.com"
 OPEN_COPIES = """

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.support.stack import StackUnderTest, on_free_ports, stack_under_test
+from chaos.stack import StackUnderTest, on_free_ports, stack_under_test
 
 EVENT = {"type": "form.submitted", "identity": {"email": "jane@example.com"}}
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from chaos.stack import StackUnderTest, on_servers_of, stack_under_test
 from funnel.settings import Settings
 from tests.support import eventually
-from tests.support.stack import StackUnderTest, on_servers_of, stack_under_test
 
 SERVICES = {"ingest", "scoring", "routing", "metrics"}
 

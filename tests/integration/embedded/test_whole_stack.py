@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from chaos.stack import StackUnderTest, on_free_ports, stack_under_test
 from tests.support import eventually
 from tests.support.kafka import Record, create_topics, produce, read_all
-from tests.support.stack import StackUnderTest, on_free_ports, stack_under_test
 
 SERVERS = {"kafka", "postgres"}
 

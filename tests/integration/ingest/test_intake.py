@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -107,6 +108,17 @@ async def test_posts_at_the_same_time_are_all_stored_once(client: httpx.AsyncCli
 
     posted = await asyncio.gather(*(post(number) for number in range(300)))
     assert sorted(ids(read(settings))) == sorted(posted)
+
+
+async def test_a_request_that_cannot_be_recognised_has_the_same_ids_when_it_is_repeated(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    """With Postgres away nobody remembers its Idempotency-Key, but the ids follow from it: readers take each once."""
+    events = {"events": [an_event(), an_event(type="page.viewed")]}
+    for key in ("k-1", "k-1", "k-2"):
+        answer = await client.post("/v1/events/batch", json=events, headers={"idempotency-key": key})
+        assert answer.status_code == 202
+    assert sorted(Counter(ids(read(settings))).values()) == [1, 1, 2, 2]
 
 
 async def test_the_same_post_twice_is_stored_twice_with_the_same_id_and_body_hash(

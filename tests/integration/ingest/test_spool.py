@@ -13,11 +13,13 @@ from psycopg import sql
 
 from funnel.errors import DatabaseAway, UnsafeSettings
 from funnel.kafka.producer import Acknowledged, ProducerRecord
+from funnel.postgres import Database
 from funnel.settings import Settings
 from services.ingest import storage
 from services.ingest.domain import limits
-from services.ingest.spool import Spool, SpoolAway
+from services.ingest.spool import BATCH_BYTES, CLAIM, Spool, SpoolAway
 from services.ingest.storage import Drain
+from services.ingest.store import spool as store
 from tests.support import eventually
 from tests.support.kafka import Record, read_all
 from tests.support.spools import ask, claims_run_out, drained, kafka_of, rows, spool_of
@@ -99,6 +101,19 @@ async def test_what_one_has_in_hand_no_other_gets(settings: Settings, spool: Spo
         assert not (await spool.claim(100)).keys() & theirs.keys()
         await other.release(list(theirs))
         assert (await spool.claim(100)).keys() == theirs.keys()
+
+
+async def test_who_claims_while_another_does_gets_other_rows(settings: Settings, spool: Spool) -> None:
+    await spool.put(records(settings, 30))
+    database = Database.lazy(settings.postgres_dsn, schema="ingest", application_name="other")
+    try:
+        async with database.transaction() as tx:
+            theirs = await store.claim(tx, "other", CLAIM, 10, BATCH_BYTES, 0)
+            mine = await spool.claim(10)  # theirs is not committed
+            assert len(mine) == len(theirs) == 10
+            assert not mine.keys() & theirs.keys()
+    finally:
+        await database.close()
 
 
 async def test_a_drain_killed_before_it_could_take_rows_out_leaves_repeats_of_the_same_bytes(

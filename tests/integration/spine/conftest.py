@@ -53,7 +53,17 @@ class Desk:
 
         async def reached() -> bool:
             counters = await self.counters()
-            return all(counters[name] == value for name, value in expected.items())
+            assert {name: counters[name] for name in expected} == expected
+            return True
+
+        await eventually(reached)
+
+    async def until_passed(self, records: int) -> None:
+        """Wait until so many offsets are behind the positions, whatever became of their records."""
+
+        async def reached() -> bool:
+            rows = await self.query("SELECT coalesce(sum(next - first), 0)::int AS n FROM position WHERE topic = 'in'")
+            return bool(rows[0]["n"] == records)
 
         await eventually(reached)
 

@@ -9,6 +9,7 @@ import pytest
 
 from funnel.errors import BadData, Conflict, DatabaseAway, FunnelError
 from funnel.postgres import Database
+from funnel.postgres import database as module
 
 
 @pytest.fixture
@@ -59,6 +60,14 @@ async def test_a_lock_that_is_not_given_is_a_conflict(database: Database) -> Non
             await impatient()
 
 
+@pytest.mark.parametrize("state", ["40001", "40P01", "55P03"])
+async def test_a_transaction_that_met_another_one_is_a_conflict(database: Database, state: str) -> None:
+    """A serialization failure, a deadlock, a lock that was not given: nothing happened, it can be redone."""
+    with pytest.raises(Conflict, match=state):
+        await database.fetch(f"DO $$ BEGIN RAISE EXCEPTION 'met another' USING ERRCODE = '{state}'; END $$")
+    assert (await database.fetch("SELECT 1 AS one"))[0]["one"] == 1
+
+
 async def test_a_session_that_is_ended_is_a_database_that_is_away(database: Database) -> None:
     with pytest.raises(DatabaseAway):
         await database.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -79,3 +88,34 @@ async def test_what_raises_inside_a_transaction_leaves_nothing_behind(database: 
     with pytest.raises(RuntimeError):
         await fail()
     assert await database.fetch("SELECT 1 FROM inbox") == []
+
+
+async def commit_slowly(dsn: str) -> None:
+    """A transaction whose COMMIT takes its time, as it does while the standby is slow; it must be there afterwards."""
+    database = await Database.open(dsn, schema="scoring", application_name="test")
+    try:
+        await database.fetch("CREATE TABLE slow (n int)")
+        await database.fetch(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'"
+        )
+        await database.fetch(
+            "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION wait()"
+        )
+        async with database.transaction() as tx:
+            await tx.execute("INSERT INTO slow VALUES (1)")
+        assert len(await database.fetch("SELECT n FROM slow")) == 1
+    finally:
+        await database.close()
+
+
+async def test_no_deadline_of_the_server_interrupts_a_commit(
+    database_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(module._SESSION, "statement_timeout", "500ms")
+    await commit_slowly(database_dsn)
+
+
+async def test_no_deadline_of_ours_interrupts_a_commit(database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT_SECONDS", 0.5)
+    await commit_slowly(database_dsn)

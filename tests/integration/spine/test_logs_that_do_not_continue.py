@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
+from funnel.kafka import consumer as kafka
+from funnel.spine import loop
 from tests.integration.spine.conftest import PARTITIONS, Desk, event, in_partition
 from tests.support.eventually import eventually
-from tests.support.kafka import create_topics, delete_topics
+from tests.support.kafka import Record, create_topics, delete_topics
 from tests.support.toy import Toy, running
 
 
@@ -96,11 +101,66 @@ async def test_a_recreated_topic_that_is_longer_stops_the_partition_too(desk: De
     assert (await desk.counters())["applied"] == 3
 
 
+async def test_a_topic_recreated_while_kafka_could_not_be_read_stops_the_partition(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease was held all the time, so nothing is claimed anew; the client is, after five failures."""
+    desk.send([in_partition(event(n), 0) for n in range(3)])
+    async with running(desk.settings, Toy()) as spine:
+        await desk.until(applied=3)
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "FAILURES_MAX", 1)
+            patch.setattr(kafka.Consumer, "poll", away)
+            patch.setattr(kafka.Consumer, "start", away)
+            await eventually(lambda: all(one._consumer is None for one in spine.loops))
+            await replace(desk, after=8)
+        await eventually(lambda: "truncated or recreated" in spine.problems().get("in/0", ""))
+    assert (await desk.counters())["applied"] == 3
+
+
+async def test_while_the_observer_cannot_see_kafka_the_log_is_in_doubt(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reading client says nothing while Kafka is away, and nothing when it is back."""
+    desk.send([in_partition(event(n), 0) for n in range(3)])
+    async with running(desk.settings, Toy()) as spine:
+        await desk.until(applied=3)
+        await eventually(lambda: not spine.observer.ready() and not spine.problems())
+        with monkeypatch.context() as patch:
+            patch.setattr(kafka.Consumer, "bounds", away)
+            await eventually(lambda: spine.observer.ready())
+            await eventually(lambda: "kafka" in spine.problems())
+        await eventually(lambda: not spine.problems())
+        assert {place: cursor.next for place, cursor in spine.cursors().items()}["in", 0] == 3
+
+
+async def away(*_: object) -> NoReturn:
+    raise kafka.KafkaAway("Kafka is out of sight.")
+
+
+async def test_an_id_that_postgres_cannot_hold_is_recognised_at_the_next_claim(desk: Desk) -> None:
+    odd = Record(event(1).value, headers={"ce_id": b"a\x00b", "ce_source": b"test"})
+    desk.send([in_partition(odd, 0)])
+    async with running(desk.settings, Toy()):
+        await desk.until(quarantined=1)
+    desk.send([in_partition(event(2), 0)])
+    async with running(desk.settings, Toy()) as spine:
+        await eventually(lambda: spine.cursors().get(("in", 0)))
+        await desk.until_passed(2)
+        assert spine.problems() == {}
+    assert (await desk.counters())["applied"] == 1
+
+
 async def recreate(desk: Desk, *, before: int, after: int) -> None:
     """Apply `before` records, then put a new topic with `after` other records in the place of the old one."""
     desk.send([in_partition(event(n), 0) for n in range(before)])
     async with running(desk.settings, Toy()):
         await desk.until(applied=before)
+    await replace(desk, after=after)
+
+
+async def replace(desk: Desk, *, after: int) -> None:
+    """Put a new topic with `after` other records in the place of the old one."""
     topic = f"{desk.settings.topic_prefix}in"
     delete_topics(desk.settings.kafka_bootstrap, topic)
     known = AdminClient({"bootstrap.servers": desk.settings.kafka_bootstrap})

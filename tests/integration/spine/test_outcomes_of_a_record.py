@@ -22,6 +22,17 @@ async def test_each_event_has_its_effect_once_however_often_it_lies_in_the_log(d
     assert len({r.headers["ce_id"] for r in published}) == len(published) == 40
 
 
+async def test_a_repeat_in_a_later_batch_has_no_effect(desk: Desk) -> None:
+    desk.send([in_partition(event(n), n % 3) for n in range(9)])
+    async with running(desk.settings, Toy()):
+        await desk.until_passed(9)
+        desk.send([in_partition(event(n), (n + 1) % 3) for n in range(12)])
+        await desk.until_passed(21)
+        assert len(await desk.published()) == 12
+    expected = {"applied": 12, "duplicates": 9, "quarantined": 0, "holes": 0, "skipped": 0}
+    assert (await desk.counters(), await desk.totals()) == (expected, {"ann": 12})
+
+
 async def test_every_total_is_published_in_order_with_its_envelope(desk: Desk) -> None:
     desk.send([event(n, person="ann") for n in range(10)])
     async with running(desk.settings, Toy()):
@@ -84,6 +95,16 @@ async def test_text_that_postgres_refuses_is_found_among_its_neighbours(desk: De
     reasons = {r["event_id"]: r["reason"] for r in await desk.query("SELECT event_id, reason FROM quarantine")}
     assert set(reasons) == {"e17", "e40"}
     assert "22021" in reasons["e17"]
+
+
+async def test_an_id_that_postgres_cannot_hold_is_put_aside_readable(desk: Desk) -> None:
+    odd = Record(event(1).value, headers={"ce_id": b"a\x00b", "ce_source": b"test"})
+    desk.send([in_partition(r, 0) for r in (event(1), odd)])
+    async with running(desk.settings, Toy()) as spine:
+        await eventually(lambda: spine.problems() == {} and bool(spine.cursors()))
+        await desk.until(applied=1, quarantined=1)
+    (row,) = await desk.query("SELECT source, event_id, value FROM quarantine")
+    assert tuple(row.values()) == ("test", "a\\u0000b", odd.value)
 
 
 async def test_an_id_used_again_with_another_body_is_quarantined_not_dropped(desk: Desk) -> None:

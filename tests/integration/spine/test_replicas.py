@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import asyncpg
 
-from funnel.postgres import Transaction
+from funnel.postgres import Database, Transaction
 from funnel.runtime import Spine, spine
 from funnel.settings import Settings
+from funnel.spine.leases import LeaseKeeper
+from funnel.spine.sharing import LeaseRow
 from tests.integration.spine.conftest import PARTITIONS, Desk, event, in_partition
 from tests.support.eventually import eventually
 from tests.support.toy import Toy, crash, running
@@ -141,6 +144,20 @@ async def test_an_owner_that_wakes_after_its_lease_is_fenced_by_the_epoch(desk: 
     async with running(desk.replica("two"), Toy()):
         await desk.until(applied=9, duplicates=0)
     assert await desk.totals() == {"same": 9}
+
+
+async def test_a_lease_is_taken_by_whoever_was_faster(desk: Desk) -> None:
+    database = await Database.open(desk.settings.postgres_dsn, schema="toy", application_name="test")
+    try:
+        fast, slow = LeaseKeeper(database, "fast"), LeaseKeeper(database, "slow")
+        await fast.add([("in", 0)])
+        seen = LeaseRow("in", 0, None, 0, False)
+        assert await fast._take(seen) == 1
+        assert await slow._take(seen) is None
+        assert await slow._take(replace(seen, owner="fast", epoch=1)) == 2  # an epoch of its own: it fences the other
+    finally:
+        await database.close()
+    assert await desk.owners() == {"slow": 1}
 
 
 async def test_connections_cut_at_any_moment_neither_lose_nor_double(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from typing import Any
 
@@ -56,3 +57,10 @@ def test_an_older_broker_is_spoken_to_by_the_client_library(version: int) -> Non
     answers = answers_in(response)
     assert answers[Place("x", 0)] == 5
     assert isinstance(answers[Place("x", 1)], NotLeaderForPartitionError)
+
+
+@pytest.mark.parametrize("version", sorted(VERSIONS))
+def test_all_in_sync_replicas_have_to_acknowledge(version: int) -> None:
+    encoded = Produce([(Place("lead-events", 0), b"records")], 1000).build(VERSIONS[version]).encode()
+    no_transaction, acks = struct.unpack_from(">hh", encoded)
+    assert (no_transaction, acks) == (-1, -1)  # Kafka's number for all of them

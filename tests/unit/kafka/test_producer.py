@@ -297,6 +297,23 @@ async def test_of_too_large_a_batch_only_the_too_large_records_fail(cluster: Fak
     assert producer._held.bytes == 0
 
 
+async def test_in_order_nothing_of_a_key_overtakes_what_is_too_large(cluster: FakeCluster) -> None:
+    async def measure(_: int, request: Request) -> Answers | None:
+        return {Place(TOPIC, 0): MessageSizeTooLargeError()} if len(request[0]) > 1 or refusing in request[0] else None
+
+    cluster.answering = measure
+    producer = Producer("nowhere", "test", in_order=True)
+    one, other = record(0, "one"), record(0, "other")
+    refusing = one.key
+    answers = await producer.publish([other, one, other, one])
+    assert [isinstance(answer, Acknowledged) for answer in answers] == [True, False, True, False]
+    assert [answer.too_large for answer in answers if isinstance(answer, PublishError)] == [True, False]
+    assert [request[0] for request in cluster.requests].count([one.key]) == 1, "what comes after it is not even sent"
+    refusing = b""
+    assert await producer.publish([one, other]) == [Acknowledged(0, 2), Acknowledged(0, 3)]
+    await producer.close()
+
+
 async def test_a_record_beyond_the_limit_is_not_even_sent(cluster: FakeCluster, producer: Producer) -> None:
     headers = [("h", b"x" * (module.RECORD_BYTES_MAX // 2))]
     by_headers = ProducerRecord(TOPIC, b"k", b"v" * (module.RECORD_BYTES_MAX // 2), headers)
