@@ -27,6 +27,10 @@ class DatabaseAway(FunnelError):
     """Postgres could not be reached, or the connection broke; the transaction's fate may be unknown."""
 
 
+class TimelineChanged(FunnelError):
+    """Postgres is on another timeline than when the process started: what it knows may not hold any more."""
+
+
 class BadData(FunnelError):
     """Postgres or its driver refused a value (SQLSTATE class 22, 23 or 54, or an encoding error)."""
 

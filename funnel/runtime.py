@@ -35,6 +35,7 @@ from funnel.spine.leases import LeaseKeeper
 from funnel.spine.loop import ConsumerLoop
 from funnel.spine.model import AnyHandler
 from funnel.spine.observer import Observer
+from funnel.spine.reconcile import Adopter, assert_agrees
 from funnel.spine.relay import LEASE_NAME, Relay
 from funnel.telemetry import LEASES_HELD
 
@@ -118,6 +119,7 @@ async def spine(
     handler: AnyHandler,
     *,
     publishes: bool = True,
+    adopter: Adopter | None = None,
     duties: Sequence[str] = (),
     lanes: int = 1,
     clock: Clock | None = None,
@@ -125,22 +127,28 @@ async def spine(
     """Connect everything `handler` needs; `duties` are names of which one replica at a time holds each.
 
     `lanes` batches are under way at once: while Postgres works on one, Python reads and decides the other. Worth it
-    where batches seldom lock the same rows.
+    where batches seldom lock the same rows. `adopter`: tells whether the tables know all that was published.
 
-    Raises UnsafeSettings, DatabaseAway or KafkaAway. Leases are handed over at the end.
+    Raises UnsafeSettings, DatabaseAway, KafkaAway, TimelineChanged or TailLost. Leases are handed over at the end.
     """
     assert_c_extension()
     name = handler.name
     label = f"funnel-{name}/{settings.replica}"
     database = await Database.open(settings.postgres_dsn, schema=name, application_name=label)
     relay_database = await Database.open(
-        settings.postgres_dsn, schema=name, application_name=f"{label} relay", size=1, durable=False
+        settings.postgres_dsn,
+        schema=name,
+        application_name=f"{label} relay",
+        size=1,
+        durable=False,
+        timeline=database.timeline,
     )
-    producer = await Producer.open(settings, client_id=f"funnel-{name}") if publishes else None
+    producer = await Producer.open(settings, client_id=f"funnel-{name}", in_order=True) if publishes else None
     keeper = LeaseKeeper(database, settings.replica)
     try:
         await assert_durable(database, waive_replication=settings.waive_replication)
         await assert_replicated(settings, list(handler.decoders))
+        await assert_agrees(settings, name, adopter, database)
         await keeper.release()  # what a process of this name held that was killed: nobody needs to wait for its end
         await keeper.add([(f"#{duty}", 0) for duty in duties] + ([(LEASE_NAME, 0)] if publishes else []))
         yield _assemble(settings, handler, database, relay_database, producer, keeper, lanes, clock or SystemClock())
@@ -178,11 +186,17 @@ def _assemble(
         )
         for lane in range(lanes)
     ]
+
+    def doubt() -> None:
+        for loop in loops:
+            loop.doubt()
+
     observer = Observer(
         handler,
         keeper,
         lambda: {partition: cursor for loop in loops for partition, cursor in loop.cursors.items()},
         lambda: Consumer(settings, f"{name}-observer", group=f"funnel-{name}"),
+        doubt,
     )
     channels = {f"{name}_leases": keeper.wake}
     if relay is not None:

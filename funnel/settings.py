@@ -36,7 +36,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path(".funnel"), description="Folder of data and configuration files.")
     kafka_bootstrap: str = Field(default="", description="host:port[,host:port]; empty means the embedded broker.")
-    postgres_dsn: str = Field(default="", description="postgresql:// URL; empty means the embedded server.")
+    postgres_dsn: str = Field(default="", description="postgresql:// URL, may name several servers; empty: embedded.")
     topic_prefix: str = Field(default="", description="Put before every topic name, so that stacks can share a broker.")
     host: str = Field(default="127.0.0.1", description="Address every service listens on.")
     ingest_port: int = 8000

@@ -37,12 +37,14 @@ COMMANDS = {
     "topics": Command("topics", "topics"),
     "tail": Command("tail", "tail"),
     "ledger": Command("ledger", "ledger"),
+    "audit": Command("audit", "app"),
     "why": Command("why", "why"),
     "sources": Command("sources", "app"),
     "reps": Command("reps", "app"),
     "pools": Command("pools", "pools"),
     "quarantine": Command("quarantine", "app"),
     "position": Command("position", "app"),
+    "reconcile": Command("reconcile", "reconcile"),
 }
 
 

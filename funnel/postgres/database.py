@@ -1,4 +1,8 @@
-"""Connections and transactions. Every driver error leaves here as one of three: away, conflict or bad data."""
+"""Connections and transactions. Every driver error leaves here as one of three: away, conflict or bad data.
+
+A DSN may name several servers, of which one is the primary: each connection goes to the one that takes writes. A
+process lives on one timeline of that server (`Database.timeline`).
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import structlog
 from asyncpg.connect_utils import SessionAttribute
 
-from funnel.errors import BadData, Conflict, DatabaseAway, FunnelError
+from funnel.errors import BadData, Conflict, DatabaseAway, FunnelError, TimelineChanged
+from funnel.postgres.hosts import one_by_one
 
 Row = Mapping[str, Any]
 
@@ -47,7 +53,16 @@ _AWAY = ("08", "57", "53", "25006", "25P03", "58")
 _CONFLICT = ("40001", "40P01", "55P03")
 _BAD_DATA = ("22", "23", "54")
 
+# The last one: a server that answers what its protocol does not allow here, or takes no writes.
+_UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+# Which history the data is of: another server, a promoted standby, a restored backup each have another answer.
+_TIMELINE = """
+SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()
+"""
+
 _encoder = msgspec.json.Encoder()
+log = structlog.get_logger(__name__)
 
 
 class Transaction:
@@ -84,32 +99,37 @@ class Transaction:
 class Database:
     """A few connections to one service's schema. Connections that saw an unexpected error are closed, not reused."""
 
-    def __init__(self, dsn: str, settings: Mapping[str, str], size: int) -> None:
-        self._dsn = dsn
+    def __init__(self, dsn: str, settings: Mapping[str, str], size: int, *, follows: bool) -> None:
+        self._servers = one_by_one(dsn)
         self._settings = dict(settings)
         self._size = size
+        self._follows = follows
         self._idle: list[asyncpg.Connection[Any]] = []
+        self.timeline = ""
+        """The timeline that the last connection was on; empty before the first."""
 
     @classmethod
     async def open(
-        cls, dsn: str, *, schema: str, application_name: str, size: int = 4, durable: bool = True
+        cls, dsn: str, *, schema: str, application_name: str, size: int = 4, durable: bool = True, timeline: str = ""
     ) -> Database:
         """Connect once to see that the server answers.
 
         Keeps up to `size` idle connections. `durable=False`: COMMIT does not wait for the log, for facts that can be
-        found again. Raises DatabaseAway when the server cannot be reached.
+        found again. Raises DatabaseAway when the server cannot be reached, and, as does whatever needs a connection
+        later, TimelineChanged when the server is not on `timeline` (empty: that of the first connection).
         """
-        database = cls.lazy(dsn, schema=schema, application_name=application_name, size=size, durable=durable)
+        database = cls(dsn, _session(schema, application_name, durable), size, follows=False)
+        database.timeline = timeline
         database._idle.append(await database._connect())
         return database
 
     @classmethod
-    def lazy(cls, dsn: str, *, schema: str, application_name: str, size: int = 4, durable: bool = True) -> Database:
-        """Like `open`, but connects on first use: for a process that has work to do while Postgres is away."""
-        settings = {**_SESSION, "search_path": schema, "application_name": application_name}
-        if not durable:
-            settings["synchronous_commit"] = "off"
-        return cls(dsn, settings, size)
+    def lazy(cls, dsn: str, *, schema: str, application_name: str, size: int = 4) -> Database:
+        """Like `open`, but connects on first use, and follows the server to any timeline.
+
+        For a process that has work to do while Postgres is away, and keeps nothing that depends on it.
+        """
+        return cls(dsn, _session(schema, application_name, durable=True), size, follows=True)
 
     @asynccontextmanager
     async def transaction(self, *, by_key: bool = False) -> AsyncIterator[Transaction]:
@@ -141,6 +161,8 @@ class Database:
         except BaseException as error:
             healthy = await _roll_back(connection, error)
             if (known := translate(error)) is not None:
+                if isinstance(known, DatabaseAway):
+                    self._drop_idle()  # they lead to the same server, which is gone or takes no writes any more
                 raise known from error
             raise
         finally:
@@ -160,24 +182,88 @@ class Database:
         ends = (connection.close(timeout=CLOSE_TIMEOUT_SECONDS) for connection in idle)
         await asyncio.gather(*ends, return_exceptions=True)
 
+    def _drop_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.terminate()
+
     async def _connect(self) -> asyncpg.Connection[Any]:
+        """A connection to the server that takes writes; the one that last did is asked first."""
+        if len(self._servers) > 1 and (self._follows or not self.timeline):
+            await self._put_newest_first()
+        failures: list[str] = []
+        elsewhere: TimelineChanged | None = None
+        for server in list(self._servers):
+            try:
+                return await self._connect_to(server)
+            except BaseException as error:
+                # Also when whoever waits has given up: a server that is frozen must not be the first one for ever.
+                self._servers = [*(other for other in self._servers if other != server), server]
+                if isinstance(error, TimelineChanged):
+                    elsewhere = error
+                elif not isinstance(error, _UNREACHABLE):
+                    raise
+                failures.append(f"{type(error).__name__}: {error}")
+        raise elsewhere or DatabaseAway(f"Postgres cannot be reached ({'; '.join(failures)}).")
+
+    async def _put_newest_first(self) -> None:
+        """A primary that was replaced, and that nobody ended, takes writes too; but its timeline is the lower one."""
+
+        async def timeline_of(server: str) -> int:
+            try:
+                connection = await self._dial(server)
+            except _UNREACHABLE:
+                return -1
+            try:
+                return int((await connection.fetchval(_TIMELINE)).rpartition("/")[2], 16)
+            except _UNREACHABLE:
+                return -1
+            finally:
+                connection.terminate()
+
+        found = await asyncio.gather(*map(timeline_of, self._servers))
+        newest = dict(zip(self._servers, found, strict=True))
+        self._servers.sort(key=lambda server: -newest[server])
+
+    async def _dial(self, server: str) -> asyncpg.Connection[Any]:
+        return await asyncpg.connect(
+            server,
+            server_settings=self._settings,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=ANSWER_TIMEOUT_SECONDS,
+            target_session_attrs=SessionAttribute.read_write,
+        )
+
+    async def _connect_to(self, server: str) -> asyncpg.Connection[Any]:
+        connection = await self._dial(server)
         try:
-            connection: asyncpg.Connection[Any] = await asyncpg.connect(
-                self._dsn,
-                server_settings=self._settings,
-                timeout=CONNECT_TIMEOUT_SECONDS,
-                command_timeout=ANSWER_TIMEOUT_SECONDS,
-                target_session_attrs=SessionAttribute.read_write,
-            )
             await connection.set_type_codec(
                 "jsonb",
                 schema="pg_catalog",
                 encoder=lambda value: _encoder.encode(value).decode(),
                 decoder=msgspec.json.decode,
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise DatabaseAway(f"Postgres cannot be reached ({type(error).__name__}: {error}).") from error
+            self._note_timeline(await connection.fetchval(_TIMELINE))
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
+
+    def _note_timeline(self, timeline: str) -> None:
+        before = self.timeline or timeline
+        if timeline != before and not self._follows:
+            raise TimelineChanged(
+                f"Postgres is on timeline {timeline} and was on {before}: a standby was promoted, or a backup "
+                "restored. Started anew, the service compares its tables with what it had published."
+            )
+        if timeline != before:
+            log.warning("timeline_changed", before=before, now=timeline)
+        self.timeline = timeline
+
+
+def _session(schema: str, application_name: str, durable: bool) -> dict[str, str]:
+    settings = {**_SESSION, "search_path": schema, "application_name": application_name}
+    return settings if durable else {**settings, "synchronous_commit": "off"}
 
 
 async def _roll_back(connection: asyncpg.Connection[Any], error: BaseException) -> bool:

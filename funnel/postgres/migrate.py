@@ -6,11 +6,10 @@ service's tables (kept with the service).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
+import psycopg
 import sqlalchemy
 from alembic import command, context
 from alembic import op as operations
@@ -18,6 +17,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
 from funnel.errors import DatabaseAway
+from funnel.postgres.hosts import to_primary
 
 SERVICES = ("ingest", "scoring", "routing", "metrics")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,9 @@ def migrate(dsn: str, services: Sequence[str] = SERVICES) -> None:
 
     Safe to run from several processes at once. Raises DatabaseAway when the server cannot be reached.
     """
-    engine = sqlalchemy.create_engine(_driver_url(dsn), poolclass=sqlalchemy.NullPool)
+    engine = sqlalchemy.create_engine(  # SQLAlchemy's own URLs cannot name several servers
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(to_primary(dsn)), poolclass=sqlalchemy.NullPool
+    )
     try:
         with engine.connect() as connection, connection.begin():
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -73,12 +75,6 @@ def run_migrations() -> None:
 def run_sql_beside(file: str) -> None:
     """Execute the SQL file that lies beside the migration `file` and has its name."""
     operations.get_bind().exec_driver_sql(Path(file).with_suffix(".sql").read_text(encoding="utf-8"))
-
-
-def _driver_url(dsn: str) -> str:
-    """The DSN for SQLAlchemy with psycopg; socket folders in `?host=` pass through."""
-    scheme = urlsplit(dsn).scheme
-    return re.sub(f"^{scheme}", "postgresql+psycopg", dsn, count=1)
 
 
 def _dispose(engine: Engine) -> None:

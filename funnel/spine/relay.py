@@ -1,8 +1,9 @@
 """The relay: publishes the outbox in order, forgets what is acknowledged, and after a doubt reads back first.
 
 At most one relay per service is active (it holds the `#outbox` lease). A repeat on a topic can only come from a
-produce result lost together with its process, or from a relay frozen between its lease check and its send; both carry
-the same `ce_id` and the same bytes.
+produce result lost together with its process, from a relay frozen between its lease check and its send, or from a
+record that Kafka kept without acknowledging it and that no reader is shown yet, such as with too few copies in sync.
+All carry the same `ce_id` and the same bytes.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ import structlog
 
 from funnel.envelope import unpack_headers
 from funnel.errors import Conflict, DatabaseAway, FunnelError
-from funnel.kafka.consumer import Consumer, KafkaAway, Partition
+from funnel.failpoints import reach
+from funnel.kafka.consumer import KafkaAway, Partition, Record
 from funnel.kafka.producer import Producer, ProducerRecord, PublishError
 from funnel.postgres import Database, Row, load_queries
 from funnel.settings import Settings
 from funnel.spine.leases import LEASE, LeaseKeeper
+from funnel.spine.reconcile import read_on
 from funnel.telemetry import RELAY_PUBLISHED, RELAY_READ_BACK
 from funnel.waiting import first_of
 
 LEASE_NAME = "#outbox"
 LEASE_KEY: Partition = (LEASE_NAME, 0)
 BATCH_ROWS = 2000
-READ_BACK_RECORDS = 5000
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 0.2
 
@@ -96,7 +98,9 @@ class Relay:
                 await first_of(POLL_SECONDS, self._wake, stop)
 
     async def _publish(self, epoch: int, rows: Sequence[Row]) -> None:
+        reach("relay.publish.before")
         results = await self._producer.publish([self._record(row) for row in rows])
+        reach("relay.publish.after")
         ends: dict[Partition, int] = {}
         for row, result in zip(rows, results, strict=True):
             if isinstance(result, PublishError):
@@ -104,6 +108,7 @@ class Relay:
             place = (row["topic"], result.partition)
             ends[place] = max(ends.get(place, 0), result.offset + 1)
         await self._forget(epoch, [row["id"] for row in rows], ends)
+        reach("relay.forget.after")
         RELAY_PUBLISHED.labels(service=self._service).inc(len(rows))
 
     def _record(self, row: Row) -> ProducerRecord:
@@ -115,33 +120,21 @@ class Relay:
         pending = {row["topic"] for row in await self._database.fetch(QUERIES["outbox_topics"])}
         if not pending:
             return
+        reach("relay.readback.before")
         stored = {
             (r["topic"], r["partition"]): r["next"] for r in await self._database.fetch(QUERIES["relay_positions"])
         }
-        published, ends = await self._published_since(sorted(pending), stored)
-        found = await self._database.fetch(QUERIES["published_ids"], sorted(published))
-        await self._forget(epoch, [row["id"] for row in found], ends)
-        RELAY_READ_BACK.labels(service=self._service).inc(len(found))
+        published: set[str] = set()
 
-    async def _published_since(
-        self, topics: Sequence[str], stored: Mapping[Partition, int]
-    ) -> tuple[set[str], dict[Partition, int]]:
-        """The ids of the records between the stored positions and the ends of the logs, and those ends."""
-        consumer = Consumer(self._settings, f"{self._service}-relay")
-        await consumer.start()
-        try:
-            bounds = await consumer.bounds(await consumer.partitions(topics))
-            ends = {partition: end for partition, (_, end) in bounds.items()}
-            unread = {p: max(begin, stored.get(p, begin)) for p, (begin, _) in bounds.items()}
-            published: set[str] = set()
-            consumer.assign(unread)
-            while any(unread[p] < ends[p] for p in unread):
-                for records in (await consumer.poll(READ_BACK_RECORDS, POLL_SECONDS)).values():
-                    published.update(v.decode() for r in records for k, v in r.headers if k == "ce_id")
-                unread = {p: await consumer.position(p) for p in unread}
-        finally:
-            await consumer.stop()
-        return published, ends
+        async def note(_: Partition, records: Sequence[Record]) -> None:
+            published.update(v.decode() for r in records for k, v in r.headers if k == "ce_id")
+
+        ends = await read_on(self._settings, f"{self._service}-relay", sorted(pending), stored, note)
+        found = await self._database.fetch(QUERIES["published_ids"], sorted(published))
+        reach("relay.readback.found")
+        await self._forget(epoch, [row["id"] for row in found], ends)
+        reach("relay.readback.after")
+        RELAY_READ_BACK.labels(service=self._service).inc(len(found))
 
     async def _forget(self, epoch: int, ids: Sequence[int], ends: Mapping[Partition, int]) -> None:
         places = sorted(ends)

@@ -12,6 +12,7 @@ from funnel.runtime import Application
 from funnel.settings import Settings
 from funnel.telemetry import DATABASE_TOTALS
 from services.routing import store
+from services.routing.adopter import RoutingAdopter
 from services.routing.api import routes
 from services.routing.handlers import RoutingHandler
 from services.routing.releaser import HeldReleaser
@@ -23,7 +24,7 @@ async def build(settings: Settings) -> AsyncIterator[Application]:
     """The service, connected. Raises RulesError for rules that cannot be used, and what `runtime.spine` raises."""
     rules = load_rules(settings.home)
     handler = RoutingHandler(rules)
-    async with runtime.spine(settings, handler, duties=(EXPORT_DUTY,)) as spine:
+    async with runtime.spine(settings, handler, adopter=RoutingAdopter(), duties=(EXPORT_DUTY,)) as spine:
         async with spine.database.transaction() as tx:
             await store.declare(tx, rules)
         releaser = HeldReleaser(

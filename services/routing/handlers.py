@@ -71,10 +71,7 @@ class RoutingHandler:
 
     def __init__(self, rules: RoutingRules) -> None:
         self._rules = rules
-        self.decoders: Mapping[str, Decoder] = {
-            "lead-scores": wire.decode_score,
-            "lead-outcomes": wire.decode_outcome,
-        }
+        self.decoders: Mapping[str, Decoder] = wire.DECODERS
 
     async def lock(self, tx: Transaction, messages: Sequence[Message[Any]]) -> Keys:
         inputs = [self._read(message) for message in messages]
@@ -119,7 +116,7 @@ class RoutingHandler:
         return Decision(changes, now, wire.published(changes.records, self._rules.version, traces))
 
     async def save(self, tx: Transaction, decision: Decision) -> None:
-        rows = [_row(one) for one in decision.changes.records if isinstance(one, DecisionRecord)]
+        rows = [decision_row(one) for one in decision.changes.records if isinstance(one, DecisionRecord)]
         await store.save(tx, decision.changes, rows, self._rules.version, decision.at)
 
     def _read(self, message: Message[Any]) -> ScoreSeen | Outcome:
@@ -159,7 +156,8 @@ def _slots(pools: Iterable[Pool], reps: Mapping[str, Rep], freed: Mapping[str, i
     return found
 
 
-def _row(record: DecisionRecord) -> DecisionRow:
+def decision_row(record: DecisionRecord) -> DecisionRow:
+    """The decision as it is kept."""
     lead = record.lead
     return DecisionRow(
         decision_id=wire.decision_id(record),

@@ -10,9 +10,9 @@ import msgspec
 
 from funnel.contracts import Amount
 from funnel.postgres import Row, Transaction, load_queries
-from services.routing.domain.batch import Changes
+from services.routing.domain.batch import Changes, Loaded
 from services.routing.domain.deals import Deal
-from services.routing.domain.lead import Assignment, AssignmentStatus, Facts, Lead, Outcome
+from services.routing.domain.lead import Assignment, AssignmentStatus, Cause, Facts, Lead, Outcome
 from services.routing.domain.lead_state import Stage, State
 from services.routing.domain.pool import Member, Pool, Rep
 from services.routing.domain.rules import RoutingRules
@@ -135,7 +135,7 @@ async def save(
     await _save_leads(tx, changes.leads)
     await _save_assignments(tx, changes.assignments)
     await _save_pools(tx, changes.pools, changes.reps)
-    await _save_decisions(tx, decisions, version)
+    await save_decisions(tx, decisions, version)
     await _save_deals(tx, changes.deals)
     if changes.arrived:
         causes = changes.arrived
@@ -215,7 +215,8 @@ async def _save_pools(tx: Transaction, pools: Sequence[Pool], reps: Sequence[Rep
     )
 
 
-async def _save_decisions(tx: Transaction, rows: Sequence[DecisionRow], version: str) -> None:
+async def save_decisions(tx: Transaction, rows: Sequence[DecisionRow], version: str) -> None:
+    """Keep decisions that were taken by the rules of `version`."""
     if not rows:
         return
     await tx.execute(
@@ -258,6 +259,60 @@ async def _save_deals(tx: Transaction, deals: Sequence[Deal]) -> None:
         [one.cancelled_at for one in deals],
         [one.reopened_at for one in deals],
     )
+
+
+async def known_assignments(tx: Transaction, assignment_ids: Collection[str]) -> dict[str, str]:
+    """The status of each assignment that exists."""
+    if not assignment_ids:
+        return {}
+    rows = await tx.fetch(QUERIES["known_assignments"], assignment_ids)
+    return {row["assignment_id"]: row["status"] for row in rows}
+
+
+async def known_decisions(tx: Transaction, decision_ids: Collection[str]) -> set[str]:
+    """Those of the decisions that are kept."""
+    if not decision_ids:
+        return set()
+    return {row["decision_id"] for row in await tx.fetch(QUERIES["known_decisions"], decision_ids)}
+
+
+async def adopt_reps(tx: Transaction, reps: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Make the reps (id, name, e-mail) exist, inactive; those that did not."""
+    columns = ([one[part] for one in reps] for part in range(3))
+    return [row["id"] for row in await tx.fetch(QUERIES["adopt_reps"], *columns)]
+
+
+async def load_for_adoption(tx: Transaction, lead_ids: Set[str], causes: Sequence[Cause]) -> Loaded:
+    """The leads, made to exist, with all they have; every pool and rep; the outcomes of `causes` that wait. Locked."""
+    leads = await lock_leads(tx, lead_ids)
+    waiting = await tx.fetch(QUERIES["waiting_of"], [one.source for one in causes], [one.event_id for one in causes])
+    numbers = {row["name"]: row["decisions"] for row in await tx.fetch(QUERIES["numbers_of_all_pools"])}
+    return Loaded(
+        leads=leads,
+        assignments=await load_assignments(tx, lead_ids),
+        deals=await load_deals(tx, lead_ids),
+        waiting=[_outcomes.decode(row["outcome"]) for row in waiting],
+        pools=await load_pools(tx, numbers),
+        reps={row["id"]: _rep(row) for row in await tx.fetch(QUERIES["all_reps"])},
+    )
+
+
+async def adopt_assignments(tx: Transaction, assignments: Sequence[Assignment]) -> None:
+    """Write assignments as they stand now, whether they were known or not."""
+    if assignments:
+        await tx.execute(
+            QUERIES["adopt_assignments"],
+            [one.assignment_id for one in assignments],
+            [one.lead_id for one in assignments],
+            [one.epoch for one in assignments],
+            [one.rep for one in assignments],
+            [one.pool for one in assignments],
+            [one.rule for one in assignments],
+            [one.status for one in assignments],
+            [one.assigned_at for one in assignments],
+            [one.ended_at for one in assignments],
+            [one.why for one in assignments],
+        )
 
 
 async def declare(tx: Transaction, rules: RoutingRules) -> None:

@@ -13,7 +13,7 @@ from funnel.contracts.registry import decoder
 from funnel.envelope import Outgoing, outgoing
 from funnel.errors import Poison
 from funnel.identifiers import identifiers
-from funnel.spine import Message
+from funnel.spine import Decoder, Message
 from services.routing.domain.deals import Deal
 from services.routing.domain.lead import AssignmentStatus, Cause, Facts, Outcome, ScoreSeen
 from services.routing.domain.lead_state import REASON_REQUIRED, Report, Stage
@@ -47,6 +47,10 @@ def decode_outcome(value: bytes, dataschema: str | None) -> LeadOutcome:
     if outcome.type in REASON_REQUIRED and not outcome.reason:
         raise Poison(f"reason: an outcome of type {outcome.type} needs one.")
     return outcome
+
+
+DECODERS: Mapping[str, Decoder] = {"lead-scores": decode_score, "lead-outcomes": decode_outcome}
+"""The topics routing reads."""
 
 
 def score_seen(message: Message[LeadScore], rules: RoutingRules) -> ScoreSeen:

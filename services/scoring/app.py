@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from funnel import runtime
 from funnel.runtime import Application
 from funnel.settings import Settings
+from services.scoring.adopter import ScoringAdopter
 from services.scoring.api import create_api
 from services.scoring.domain.score import Scorer
 from services.scoring.handlers import ScoringHandler
@@ -18,7 +19,7 @@ from services.scoring.settings import load_config
 async def build(settings: Settings) -> AsyncIterator[Application]:
     """The service, connected. Raises ConfigError for rules that cannot be used, and what `runtime.spine` raises."""
     handler = ScoringHandler(Scorer(load_config(settings.home)))
-    async with runtime.spine(settings, handler, lanes=2) as spine:
+    async with runtime.spine(settings, handler, adopter=ScoringAdopter(), lanes=2) as spine:
         yield Application(
             name=handler.name,
             http=create_api(spine.database, spine.ready),

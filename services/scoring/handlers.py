@@ -13,6 +13,7 @@ from funnel.postgres import Transaction
 from funnel.spine import Decoder, Message, Outgoing, Rejected
 from services.scoring import store
 from services.scoring.domain.decide import Outcome, Reading, Refused, State, decide, read
+from services.scoring.domain.lead import PublishedBefore
 from services.scoring.domain.score import Scorer
 from services.scoring.domain.touch import visitor_subject
 
@@ -26,6 +27,7 @@ class Keys:
     readings: Sequence[Reading]
     rejected: Sequence[Rejected[Any]]
     bindings: Mapping[Identifier, str | None]
+    promised: Mapping[Identifier, PublishedBefore]
     lead_ids: Collection[str]
 
 
@@ -51,7 +53,7 @@ class Decision:
 
 
 class ScoringHandler:
-    """Locks, always in this order: identifiers by (kind, value), then leads by id."""
+    """Locks, always in this order: identifiers by (kind, value), leads published before a failover, leads by id."""
 
     name = "scoring"
 
@@ -67,12 +69,14 @@ class ScoringHandler:
                 readings.append(read(message.source, message.event_id, message.value, message.traceparent))
             except Refused as verdict:
                 rejected.append(Rejected(message, str(verdict)))
-        bindings = await store.lock_identifiers(
+        bindings, promises = await store.lock_identifiers(
             tx, {one for reading in readings for one in reading.sighting.identifiers}
         )
-        lead_ids = {lead_id for lead_id in bindings.values() if lead_id is not None}
+        before = await store.lock_published_before(tx, sorted(set(promises.values())))
+        promised = {identifier: before[lead_id] for identifier, lead_id in promises.items()}
+        lead_ids = {lead_id for lead_id in bindings.values() if lead_id is not None} | before.keys()
         await store.lock_leads(tx, lead_ids)
-        return Keys(readings, rejected, bindings, lead_ids)
+        return Keys(readings, rejected, bindings, promised, lead_ids)
 
     async def load(self, tx: Transaction, keys: Keys) -> Known:
         leads = await store.load_leads(tx, keys.lead_ids)
@@ -81,7 +85,7 @@ class ScoringHandler:
             if lead.record.config_version != self._scorer.config.version:
                 subjects += [lead_id, *lead.evidence.subjects]
         touches = await store.load_touches(tx, subjects)
-        return Known(keys, State(keys.bindings, leads, touches))
+        return Known(keys, State(keys.bindings, leads, touches, keys.promised))
 
     def decide(self, state: Known, messages: Sequence[Message[Any]], now: datetime) -> Decision:
         outcome = decide(self._scorer, state.state, state.keys.readings, now)

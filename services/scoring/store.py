@@ -10,9 +10,11 @@ import msgspec
 from funnel.contracts import LeadScore
 from funnel.identifiers import Identifier
 from funnel.postgres import Row, Transaction, load_queries
+from services.scoring.domain.adoption import Adopted
 from services.scoring.domain.decide import Change
 from services.scoring.domain.identity import Conflict
-from services.scoring.domain.lead import Evidence, Lead
+from services.scoring.domain.lead import Evidence, Lead, PublishedBefore
+from services.scoring.domain.stage import Stage
 from services.scoring.domain.touch import Details, Moment, Touched
 
 _QUERIES = load_queries("services.scoring.sql")
@@ -23,12 +25,53 @@ _evidence = msgspec.json.Decoder(Evidence)
 _details = msgspec.json.Decoder(Details)
 
 
-async def lock_identifiers(tx: Transaction, wanted: Collection[Identifier]) -> dict[Identifier, str | None]:
-    """Make the rows of `wanted` exist, lock them in order, and say which lead has claimed each."""
+async def lock_identifiers(
+    tx: Transaction, wanted: Collection[Identifier]
+) -> tuple[dict[Identifier, str | None], dict[Identifier, str]]:
+    """Make the rows of `wanted` exist, lock them in order, and say which lead has claimed each.
+
+    The second answer: those that nobody has claimed, and the lead that had when it was published.
+    """
     kinds, values = [one.kind for one in wanted], [one.value for one in wanted]
     await tx.execute(_QUERIES["insert_identifiers"], kinds, values)
     rows = await tx.fetch(_QUERIES["lock_identifiers"], kinds, values)
-    return {Identifier(row["kind"], row["value"]): row["lead_id"] for row in rows}
+    bindings = {Identifier(row["kind"], row["value"]): row["lead_id"] for row in rows}
+    promised = {
+        Identifier(row["kind"], row["value"]): row["promised_to"]
+        for row in rows
+        if row["promised_to"] is not None and row["lead_id"] is None
+    }
+    return bindings, promised
+
+
+async def lock_published_before(tx: Transaction, lead_ids: Collection[str]) -> dict[str, PublishedBefore]:
+    """How the leads stood on the topic before a failover, locked in order."""
+    rows = await tx.fetch(_QUERIES["lock_published_before"], lead_ids) if lead_ids else []
+    return {row["lead_id"]: PublishedBefore(**{**row, "stage": Stage(row["stage"])}) for row in rows}
+
+
+async def known_versions(tx: Transaction, lead_ids: Collection[str]) -> dict[str, int]:
+    """The version to which each lead is known; none for one that is not."""
+    return {row["lead_id"]: row["version"] for row in await tx.fetch(_QUERIES["versions"], lead_ids)}
+
+
+async def save_adopted(tx: Transaction, adopted: Adopted, now: datetime) -> None:
+    """Write what was published before a failover."""
+    await save_leads(tx, [Change(lead, _encoder.encode(lead.record)) for lead in adopted.lifted], {}, now)
+    await tx.execute(
+        _QUERIES["put_published_before"],
+        [one.lead_id for one in adopted.before],
+        [one.version for one in adopted.before],
+        [one.stage for one in adopted.before],
+        [one.created_at for one in adopted.before],
+        [one.qualified_at for one in adopted.before],
+    )
+    await tx.execute(
+        _QUERIES["promise_identifiers"],
+        [one.kind for one in adopted.promised],
+        [one.value for one in adopted.promised],
+        list(adopted.promised.values()),
+    )
 
 
 async def lock_leads(tx: Transaction, lead_ids: Collection[str]) -> None:

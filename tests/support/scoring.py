@@ -20,8 +20,9 @@ from funnel.contracts import (
     Utm,
 )
 from funnel.identifiers import Identifier
+from services.scoring.domain.adoption import Adopted
 from services.scoring.domain.decide import Outcome, State, decide, read
-from services.scoring.domain.lead import Lead
+from services.scoring.domain.lead import Lead, PublishedBefore
 from services.scoring.domain.score import Scorer
 from services.scoring.domain.touch import Touched
 from services.scoring.settings import load_config
@@ -89,14 +90,28 @@ class Memory:
         self.leads: dict[str, Lead] = {}
         self.touches: dict[str, list[Touched]] = {}
         self.published: list[LeadScore] = []
+        self.before: dict[str, PublishedBefore] = {}
+        self.promises: dict[Identifier, str] = {}
+
+    def adopt(self, adopted: Adopted) -> None:
+        """What `funnel reconcile` does."""
+        self.leads |= {lead.record.lead_id: lead for lead in adopted.lifted}
+        self.before |= {one.lead_id: one for one in adopted.before}
+        self.promises |= adopted.promised
 
     def apply(self, events: Sequence[LeadEvent], now: datetime = DAY) -> Outcome:
         """One batch."""
         readings = [read(one.source, one.event_id, one, None) for one in events]
         seen = {identifier for reading in readings for identifier in reading.sighting.identifiers}
         bindings = {identifier: self.bindings.get(identifier) for identifier in seen}
-        leads = {lead_id: self.leads[lead_id] for lead_id in bindings.values() if lead_id is not None}
-        outcome = decide(self.scorer, State(bindings, leads, dict(self.touches)), readings, now)
+        promised = {
+            one: self.before[self.promises[one]]
+            for one, lead_id in bindings.items()
+            if lead_id is None and one in self.promises
+        }
+        known = [*bindings.values(), *(one.lead_id for one in promised.values())]
+        leads = {lead_id: self.leads[lead_id] for lead_id in known if lead_id in self.leads}
+        outcome = decide(self.scorer, State(bindings, leads, dict(self.touches), promised), readings, now)
         self.bindings |= bindings | dict(outcome.claimed)
         for change in outcome.changes:
             self.leads[change.lead.record.lead_id] = change.lead

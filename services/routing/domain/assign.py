@@ -26,6 +26,8 @@ class Hold(StrEnum):
     ALL_INACTIVE = "all_inactive"
     ALL_AT_CAPACITY = "all_at_capacity"
     ALL_REJECTED = "all_rejected"
+    INTERRUPTED = "interrupted"
+    """Not a verdict on the pool: a failover took away what was decided. The releaser decides again."""
 
 
 class Choice(StrEnum):

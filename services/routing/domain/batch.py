@@ -123,6 +123,17 @@ class Batch:
         )
         return lead
 
+    def restore(self, lead: Lead, assignment: Assignment) -> None:
+        """Take over an assignment that was published before the database forgot it: nothing new is to be told."""
+        self.leads[lead.lead_id] = lead
+        self._put_assignment(assignment)
+        rep = self.reps[assignment.rep]
+        self.reps[assignment.rep] = replace(rep, open=rep.open + 1)
+
+    def wait_no_more(self, outcome: Outcome) -> None:
+        """The outcome found its lead, if it waited for one."""
+        self._waiting.pop(outcome.cause, None)
+
     def end(self, lead: Lead, status: AssignmentStatus, why: str, outcome: Outcome, flags: tuple[str, ...]) -> None:
         """End the lead's active assignment and free the rep's slot."""
         active = self._assignments[lead.lead_id][lead.epoch]

@@ -22,6 +22,8 @@ class Kind(StrEnum):
     STALE = "outcome.stale"
     WAITING = "outcome.waiting"
     REPEAT = "outcome.repeat"
+    LOST = "lost"
+    """A number of a pool whose decision a failover took away before anybody was told. Kept, not published."""
 
 
 @dataclass(frozen=True, slots=True)

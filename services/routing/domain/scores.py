@@ -34,7 +34,7 @@ def apply_score(batch: Batch, seen: ScoreSeen) -> None:
         apply_to(batch, batch.leads[lead.lead_id], outcome)
     lead = batch.leads[lead.lead_id]
     if starts(lead, seen):
-        batch.leads[lead.lead_id] = _queued(lead, seen)
+        batch.leads[lead.lead_id] = queued(lead, seen)
         batch.causes[lead.lead_id] = seen.cause
 
 
@@ -57,7 +57,8 @@ def _later(at: datetime | None, than: datetime | None) -> bool:
     return at is not None and (than is None or at > than)
 
 
-def _queued(lead: Lead, seen: ScoreSeen) -> Lead:
+def queued(lead: Lead, seen: ScoreSeen) -> Lead:
+    """The lead in its pool's queue, by the qualification that `seen` brings."""
     anew = lead.qualified_at is not None or lead.closed_at is not None
     return replace(
         lead,

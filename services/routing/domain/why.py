@@ -16,6 +16,7 @@ HOLD_SENTENCES: Mapping[str, str] = MappingProxyType(
         Hold.ALL_INACTIVE: "every rep who could take it is inactive",
         Hold.ALL_AT_CAPACITY: "every active rep has as many open leads as they can have",
         Hold.ALL_REJECTED: "every rep of the pool has rejected it",
+        Hold.INTERRUPTED: "the database failed over while it was to be given to another rep",
     }
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from funnel.contracts import LeadEvent
 from funnel.envelope import Outgoing
 from funnel.identifiers import Identifier
 from services.scoring.domain.identity import Conflict, Resolution, Sighting, resolve
-from services.scoring.domain.lead import Draft, Lead
+from services.scoring.domain.lead import Draft, Lead, PublishedBefore
 from services.scoring.domain.score import Scorer
 from services.scoring.domain.touch import Touched, identifiers, touched, visitor_subject
 
@@ -47,6 +47,8 @@ class State:
     """The leads in `bindings`."""
     touches: Mapping[str, Sequence[Touched]]
     """By subject: the touches of visitors who may be identified now, and of leads scored by other rules."""
+    promised: Mapping[Identifier, PublishedBefore] = field(default_factory=dict)
+    """Unclaimed identifiers of the batch, and the lead that had claimed them when it was published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def read(source: str, event_id: str, event: LeadEvent, traceparent: str | None) 
 def decide(scorer: Scorer, state: State, readings: Sequence[Reading], now: datetime) -> Outcome:
     """Apply the events in order: find each one's lead, take in its touch, score what changed."""
     owned = {lead_id: lead.identifiers for lead_id, lead in state.leads.items()}
-    resolution = resolve(state.bindings, owned, [reading.sighting for reading in readings])
+    promised = {identifier: before.lead_id for identifier, before in state.promised.items()}
+    resolution = resolve(state.bindings, owned, [reading.sighting for reading in readings], promised)
     drafts, touches = _apply(scorer, state, resolution, readings, now)
     changes: list[Change] = []
     outgoing: list[Outgoing] = []
@@ -124,7 +127,8 @@ def _draft(scorer: Scorer, state: State, lead_id: str, touch: Touched) -> Draft:
     """The draft of a known lead, or of the new one that `touch` creates."""
     lead = state.leads.get(lead_id)
     if lead is None:
-        return Draft(lead_id, touch.occurred_at, scorer)
+        before = next((one for one in state.promised.values() if one.lead_id == lead_id), None)
+        return Draft(lead_id, touch.occurred_at, scorer, before)
     if lead.record.config_version == scorer.config.version:
         return Draft.of(lead, scorer, None)
     subjects = (lead_id, *lead.evidence.subjects)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from funnel import ids
 from funnel.identifiers import Identifier
@@ -58,11 +59,13 @@ def resolve(
     bindings: Mapping[Identifier, str | None],
     identifiers_of: Mapping[str, Sequence[Identifier]],
     sightings: Sequence[Sighting],
+    promised: Mapping[Identifier, str] = MappingProxyType({}),
 ) -> Resolution:
     """Give each event its lead.
 
     `bindings` holds the lead of each known identifier, None for one that nobody has claimed; `identifiers_of` holds
-    what each lead in `bindings` has claimed.
+    what each lead in `bindings` has claimed. `promised` holds the lead that had claimed an identifier before a failover
+    took it out of the database: an event that is about it by its own identifier is that lead's, known or not.
     """
     claims = {identifier: lead for identifier, lead in bindings.items() if lead is not None}
     owned = {lead: set(identifiers) for lead, identifiers in identifiers_of.items()}
@@ -72,15 +75,20 @@ def resolve(
     leads: list[str | None] = []
     for index, sighting in enumerate(sightings):
         lead, others = _choose(sighting.identifiers, claims, owned)
+        own = _own(sighting.identifiers)
+        if own in promised and own not in claims:
+            lead = promised[own]
+            others = [(one, claims[one]) for one in sighting.identifiers if claims.get(one, lead) != lead]
         if lead is None and sighting.identifiers[0].kind != "visitor":
             lead = ids.lead_id(sighting.source, sighting.event_id)
+        if lead is not None and lead not in owned:
             created[lead] = index
             owned[lead] = set()
         leads.append(lead)
         if lead is None:
             continue
         for identifier in sighting.identifiers:
-            if identifier not in claims:
+            if identifier not in claims and promised.get(identifier, lead) == lead:
                 claims[identifier] = claimed[identifier] = lead
                 owned[lead].add(identifier)
         for identifier, other in others:
@@ -104,6 +112,11 @@ def _choose(
         if lead is None and not _somebody_else(identifier, identifiers, owned[claimant]):
             lead = claimant
     return lead, [pair for pair in pointing if pair[1] != lead]
+
+
+def _own(identifiers: Sequence[Identifier]) -> Identifier:
+    """The strongest identifier that only one person has, else the strongest."""
+    return next((one for one in identifiers if one.kind in ("email", "external")), identifiers[0])
 
 
 def _somebody_else(through: Identifier, identifiers: Sequence[Identifier], owned: set[Identifier]) -> bool:

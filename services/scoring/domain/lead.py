@@ -63,10 +63,24 @@ class Lead:
         return tuple(Identifier(one.kind, one.value) for one in self.record.identifiers)
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedBefore:
+    """How a lead stood on the topic when a failover took that out of the database."""
+
+    lead_id: str
+    version: int
+    stage: Stage
+    created_at: datetime
+    qualified_at: datetime | None
+
+
 class Draft:
     """A lead while a batch is applied to it. Lives inside one decision; `finish` gives the value that stays."""
 
-    def __init__(self, lead_id: str, created_at: datetime, scorer: Scorer) -> None:
+    def __init__(
+        self, lead_id: str, created_at: datetime, scorer: Scorer, before: PublishedBefore | None = None
+    ) -> None:
+        """An empty lead; with `before`, one of which readers have seen more than the tables hold."""
         self.lead_id = lead_id
         self._scorer = scorer
         self._version = 0
@@ -78,6 +92,10 @@ class Draft:
         self._first: Touch | None = None
         self._last: Touch | None = None
         self._published: LeadScore | None = None
+        if before is not None:
+            self._version, self._created_at = before.version, before.created_at
+            self._before = self._stage = before.stage
+            self._qualified_at = before.qualified_at
         self._claimed: list[Identifier] = []
         self._learnt = False
         self._subjects: list[str] = []

@@ -11,7 +11,8 @@ ON CONFLICT DO NOTHING
 
 -- name: lock_identifiers
 -- Lock them in the order of the key. What is returned is what holds after the wait for the lock.
-SELECT identifier.kind, identifier.value, identifier.lead_id::text AS lead_id
+SELECT identifier.kind, identifier.value, identifier.lead_id::text AS lead_id,
+    identifier.promised_to::text AS promised_to
 FROM unnest($1::text[], $2::text[]) AS seen (kind, value)
 JOIN identifier ON identifier.kind = seen.kind AND identifier.value = seen.value
 ORDER BY identifier.kind, identifier.value

@@ -189,8 +189,13 @@ async def test_the_tables_refuse_what_the_promise_forbids(opened: OpenDesk) -> N
         "INSERT INTO assignment (assignment_id, lead_id, epoch, rep, pool, status, assigned_at) "
         "VALUES (gen_random_uuid(), $1, 2, 'b', 'sales', 'active', now()) RETURNING 1"
     )
+    same_epoch = (
+        "INSERT INTO assignment (assignment_id, lead_id, epoch, rep, pool, status, assigned_at, ended_at) "
+        "VALUES (gen_random_uuid(), $1, 1, 'b', 'sales', 'revoked', now(), now()) RETURNING 1"
+    )
     for statement, args in [
         (second, (lead_id(1),)),
+        (same_epoch, (lead_id(1),)),
         ("UPDATE decision SET number = 1 WHERE number = 2 RETURNING 1", ()),
         ("UPDATE rep SET open = -1 RETURNING 1", ()),
         ("UPDATE lead SET rep = NULL RETURNING 1", ()),

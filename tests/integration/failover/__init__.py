@@ -1,0 +1,1 @@
+"""A real PostgreSQL pair fails over under the real services."""
