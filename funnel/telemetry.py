@@ -46,6 +46,7 @@ LAG_SECONDS = Gauge(
 )
 
 # HTTP: the same in every service.
+READY = Gauge("funnel_ready", "Whether this process is ready, as /readyz answers: 1 or 0.")
 HTTP_REFUSED = Counter(
     "funnel_http_refused_total",
     "Connections closed for how the client spoke HTTP, by reason (bad-http, head-too-large, slow-head and so on).",
@@ -115,7 +116,11 @@ TOTALS = (
     Family("funnel_revenue", "Revenue of orders won, cancelled ones taken off.", ("currency",)),
     Family("funnel_held_leads", "Leads held, by pool and reason.", ("pool", "reason")),
     Family("funnel_waiting_outcomes", "Outcomes that wait for a lead not yet known."),
-    Family("funnel_unaccounted", "Records or leads that the ledger cannot account for; 0 unless lost.", ("kind",)),
+    Family(
+        "funnel_unaccounted", "Records or leads that ledger or auditor cannot account for; 0 unless lost.", ("kind",)
+    ),
+    Family("funnel_audit_age_seconds", "Time since the auditor last completed a round."),
+    Family("funnel_outbox_seconds", "Time for which the oldest record in the outbox has not been sent.", ("service",)),
 )
 
 

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from funnel.http import problems
+from funnel.telemetry import READY
 
 Readiness = Callable[[], Awaitable[Mapping[str, str]]]
 """Called by `/readyz`: the name of each failing check with one sentence about it; empty means ready."""
@@ -123,6 +124,7 @@ def _add_probes(app: FastAPI, ready: Readiness, degraded: Readiness) -> None:
 
     @app.get("/metrics", tags=[_PROBES], summary="Metrics for Prometheus.", response_class=Response)
     async def metrics(request: Request) -> Response:
+        READY.set(not await ready())
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(REGISTRY), headers={"content-type": content_type})
 

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
+from funnel.audit import book
 from funnel.clock import Clock
 from funnel.errors import Conflict, DatabaseAway
 from funnel.http import HttpProblem
@@ -122,8 +123,9 @@ def routes(database: Database, books: Books, clock: Clock, zone: ZoneInfo) -> AP
             account, lags = await books.ledger_and_lags()
             async with database.transaction() as tx:
                 all_time = await store.totals(tx)
+                findings = await book.open_by_kind(tx)
                 this_month = figures_of(await store.tallies(tx, month, now.date(), by_origin=False))
-        return HTMLResponse(console.render(all_time, this_month, account, lags, now, zone.key))
+        return HTMLResponse(console.render(all_time, this_month, account, findings, lags, now, zone.key))
 
     return router
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from html import escape
 
+from funnel.audit.findings import Kind
 from funnel.ledger import Ledger
 from services.metrics.books import Lag
 from services.metrics.domain.report import Figures
@@ -42,7 +43,15 @@ footer {{ margin-top: 2rem; color: #666; font-size: .9rem }}
 """
 
 
-def render(all_time: Figures, month: Figures, ledger: Ledger, lags: Sequence[Lag], at: datetime, zone: str) -> str:
+def render(
+    all_time: Figures,
+    month: Figures,
+    ledger: Ledger,
+    findings: Mapping[Kind, int],
+    lags: Sequence[Lag],
+    at: datetime,
+    zone: str,
+) -> str:
     """The page as HTML."""
     parts = [
         "<h2>Funnel</h2>",
@@ -50,6 +59,8 @@ def render(all_time: Figures, month: Figures, ledger: Ledger, lags: Sequence[Lag
         "<h2>Ledger</h2>",
         _verdict(ledger),
         *(f"<h3>{name.capitalize()}</h3>{_account(account)}" for name, account in asdict(ledger).items()),
+        "<h2>Audit</h2>",
+        _audit(findings),
         "<h2>Lag</h2>",
         _table(("who reads what", "records waiting", "oldest, seconds"), _lag_rows(lags)),
     ]
@@ -77,6 +88,13 @@ def _verdict(ledger: Ledger) -> str:
         return '<p class="good">Nothing is unaccounted.</p>'
     told = ", ".join(f"{count:,} {name}" for name, count in missing.items())
     return f'<p class="bad">Unaccounted: {escape(told)}.</p>'
+
+
+def _audit(findings: Mapping[Kind, int]) -> str:
+    told = ", ".join(f"{count:,} {kind.value}" for kind, count in findings.items() if count)
+    if not told:
+        return '<p class="good">The auditor has found nothing that is open.</p>'
+    return f'<p class="bad">Found: {escape(told)}.</p>'
 
 
 def _account(account: dict[str, int]) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
+from funnel.audit import book, tables
 from funnel.errors import Conflict, DatabaseAway
 from funnel.kafka.consumer import KafkaAway
 from funnel.ledger import Ledger
-from funnel.postgres import Database
+from funnel.postgres import Database, Transaction
 from funnel.telemetry import LAG_RECORDS, LAG_SECONDS, Sample, Totals
 from services.metrics import store
 from services.metrics.books import Books, Lag
 from services.metrics.domain.report import Figures
+from services.metrics.domain.standing import Standing
 from services.metrics.domain.tallies import Kpi
 from services.metrics.settings import REFRESH_SECONDS, REFRESH_SECONDS_MAX, REFRESH_SHARE
 
@@ -43,6 +45,7 @@ class Exporter:
         self._totals = totals
         self._holds_lease = holds_lease
         self._lags_told: set[tuple[str, str, str]] = set()
+        self._outboxes = Standing()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Refresh until `stop`, then export nothing."""
@@ -68,14 +71,28 @@ class Exporter:
         try:
             async with self._database.transaction() as tx:
                 figures = await store.totals(tx)
+                audit = await self._audit(tx)
+                accepted = await book.accepted_losses(tx)
             ledger, lags = await self._ledger_and_lags()
         except (DatabaseAway, Conflict) as error:
             log.warning("totals_not_read", reason=str(error))
             self._withdraw()
             return
         if self._holds_lease():  # reading took time; another replica may export by now
-            self._totals.publish(self, _figures(figures) + (_ledger(ledger) if ledger else []))
+            self._totals.publish(self, _figures(figures) + audit + (_ledger(ledger, accepted) if ledger else []))
             self._tell_lags(lags)
+
+    async def _audit(self, tx: Transaction) -> list[Sample]:
+        """What the auditor found, whether it still looks, and how long outboxes have stood still."""
+        found = await book.open_by_kind(tx)
+        outboxes = (await tables.frame(tx)).outbox
+        heads = {service: span[0] if span is not None else None for service, span in outboxes.items()}
+        standing = self._outboxes.seconds(heads, asyncio.get_running_loop().time())
+        return [
+            *(Sample("funnel_unaccounted", {"kind": kind.value}, count) for kind, count in found.items()),
+            Sample("funnel_audit_age_seconds", {}, await book.round_age(tx)),
+            *(Sample("funnel_outbox_seconds", {"service": name}, seconds) for name, seconds in standing.items()),
+        ]
 
     async def _ledger_and_lags(self) -> tuple[Ledger | None, Sequence[Lag]]:
         """Nothing while Kafka is away: what was read before would deny the trouble."""
@@ -113,9 +130,11 @@ def _figures(figures: Figures) -> list[Sample]:
     return samples
 
 
-def _ledger(ledger: Ledger) -> list[Sample]:
+def _ledger(ledger: Ledger, accepted: Mapping[str, int]) -> list[Sample]:
+    """What the ledger says, less what a person has accepted as lost for good."""
     by_state = ledger.leads.by_state().items()
+    open_ = {kind: max(0, count - accepted.get(kind, 0)) for kind, count in ledger.unaccounted().items()}
     return [
         *(Sample("funnel_leads_by_state", {"state": state}, count) for state, count in by_state),
-        *(Sample("funnel_unaccounted", {"kind": kind}, count) for kind, count in ledger.unaccounted().items()),
+        *(Sample("funnel_unaccounted", {"kind": kind}, count) for kind, count in open_.items()),
     ]

@@ -10,6 +10,9 @@ from funnel.settings import Settings
 EXPORT_DUTY = "kpis"
 """The duty of exporting database totals; one replica has it at a time."""
 
+AUDIT_DUTY = "audit"
+"""The duty of auditing; one replica has it at a time."""
+
 REFRESH_SECONDS = 1.0
 """How often the exported totals are read again."""
 
@@ -18,6 +21,19 @@ REFRESH_SHARE = 0.25
 
 REFRESH_SECONDS_MAX = 10.0
 """However long reading takes, the totals are not much older than this."""
+
+
+AUDIT_SECONDS = 5.0
+"""How often the auditor looks."""
+
+AUDIT_OLD_SECONDS = 1.0
+"""How long of that it may look at what is old: a fifth of one connection, whatever there is to look at."""
+
+AUDIT_NEWEST = 20_000
+"""Records that are looked at again and again; older ones have their turn in the walk over everything."""
+
+AUDIT_NEWEST_ROUNDS = 6
+"""In how many rounds all of the newest are looked at again."""
 
 
 def organisation_zone(settings: Settings) -> ZoneInfo:
