@@ -23,6 +23,15 @@ CREATE TABLE toy.person (id text PRIMARY KEY, total bigint NOT NULL DEFAULT 0, v
     note text NOT NULL DEFAULT '')
 """
 
+INSERT = "INSERT INTO person (id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING"
+LOCK = "SELECT FROM person WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE"
+LOAD = "SELECT id, total, version, note FROM person WHERE id = ANY($1::text[])"
+SAVE = """
+UPDATE person SET total = n.total, version = n.version, note = n.note
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) AS n (id, total, version, note)
+WHERE person.id = n.id
+"""
+
 
 class Added(msgspec.Struct):
     """What comes in. `note` is written to a text column as it is."""
@@ -76,12 +85,12 @@ class Toy:
 
     async def lock(self, tx: Transaction, messages: Sequence[Message[Added]]) -> list[str]:
         people = sorted({m.value.person for m in messages})
-        await tx.execute("INSERT INTO person (id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", people)
-        await tx.execute("SELECT FROM person WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE", people)
+        await tx.execute(INSERT, people)
+        await tx.execute(LOCK, people)
         return people
 
     async def load(self, tx: Transaction, keys: list[str]) -> dict[str, tuple[int, int, str]]:
-        rows = await tx.fetch("SELECT id, total, version, note FROM person WHERE id = ANY($1::text[])", keys)
+        rows = await tx.fetch(LOAD, keys)
         return {row["id"]: (row["total"], row["version"], row["note"]) for row in rows}
 
     def decide(
@@ -104,9 +113,7 @@ class Toy:
         await self.before_save(tx)
         people = sorted(decision.people)
         await tx.execute(
-            "UPDATE person SET total = n.total, version = n.version, note = n.note "
-            "FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) AS n (id, total, version, note) "
-            "WHERE person.id = n.id",
+            SAVE,
             people,
             [decision.people[p][0] for p in people],
             [decision.people[p][1] for p in people],
