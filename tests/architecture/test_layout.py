@@ -14,7 +14,7 @@ from tests.architecture.markdown import ROOT, tables
 
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/__init__.py"))
 MAIN_LINES_MAX = 15
-CODE = ("funnel", "services", "bench")
+CODE = ("funnel", "services", "bench", "chaos")
 EMPTY_NAMES = frozenset({"utils", "util", "common", "helpers", "helper", "misc", "shared", "stuff"})
 DRIVERS = {
     "aiokafka": "funnel/kafka",

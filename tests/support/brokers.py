@@ -60,7 +60,7 @@ def second_broker(first: Path, folder: Path) -> Iterator[Broker]:
     properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     meta = (first / "data" / "meta.properties").read_text()
     cluster = next(line.split("=", 1)[1] for line in meta.splitlines() if line.startswith("cluster.id="))
-    run = embedded._java(":".join(map(str, ensure_jars(quiet))), ["-Xmx256m"])
+    run = embedded.java_command(":".join(map(str, ensure_jars(quiet))), ["-Xmx256m"])
     format_storage = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties))
     run_tool(Program("format", (*run, *format_storage)), "formatting", folder)
     child = Child.start(
