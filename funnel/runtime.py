@@ -248,14 +248,19 @@ async def serve(application: Application, stop: asyncio.Event) -> None:
     workers = [asyncio.create_task(worker.run(stop), name=worker.name) for worker in application.workers]
     stopping = asyncio.create_task(stop.wait(), name="stop")
     log.info("serving", service=application.name, host=application.host, port=application.port)
+    ended: list[str] = []
     try:
         await asyncio.wait([stopping, http, *workers], return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            ended = [task.get_name() for task in (http, *workers) if task.done()]
     finally:
         stop.set()
         server.should_exit = True
         stopping.cancel()
         await _finish([http, *workers])
         sock.close()
+    if ended:
+        raise FunnelError(f"{' and '.join(ended)} of {application.name} ended though nobody had asked.")
     log.info("stopped", service=application.name)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError
 
-from funnel.kafka.consumer import KafkaAway, Partition, Record
+from funnel.kafka.consumer import KafkaAway, Partition, Record, asking
 from funnel.settings import Settings
 
 # The broker gives at least one whole batch whatever the limit, as long as only one partition is asked for. Asking for
@@ -38,19 +39,18 @@ class RecordLookup:
     async def start(self) -> None:
         """Connect. Raises KafkaAway."""
         try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._client.start()
-        except (KafkaError, TimeoutError, OSError) as error:
+            with asking("cannot be reached"):
+                async with asyncio.timeout(START_SECONDS):
+                    await self._client.start()
+        except KafkaAway:
             await self.stop()
-            raise KafkaAway(f"Kafka cannot be reached ({type(error).__name__}).") from error
+            raise
 
     async def stop(self) -> None:
         """Close; never raises for a broker that is away."""
-        try:
+        with suppress(KafkaAway), asking("does not let go"):
             async with asyncio.timeout(5):
                 await self._client.stop()
-        except (KafkaError, TimeoutError, OSError):
-            return
 
     async def first_from(self, partition: Partition, offset: int, timeout_seconds: float) -> Record | None:
         """The first record at or after `offset`; None when none comes in time or the log begins later.
@@ -58,14 +58,13 @@ class RecordLookup:
         Raises KafkaAway.
         """
         place = TopicPartition(self._prefix + partition[0], partition[1])
-        try:
-            self._client.assign([place])
-            self._client.seek(place, offset)
-            found = await self._client.getmany(timeout_ms=int(timeout_seconds * 1000), max_records=1)
-        except OffsetOutOfRangeError:
-            return None
-        except (KafkaError, OSError) as error:
-            raise KafkaAway(f"Kafka does not give records ({type(error).__name__}).") from error
+        with asking("does not give records"):
+            try:
+                self._client.assign([place])
+                self._client.seek(place, offset)
+                found = await self._client.getmany(timeout_ms=int(timeout_seconds * 1000), max_records=1)
+            except OffsetOutOfRangeError:
+                return None
         for records in found.values():
             record: Record = records[0]
             return record

@@ -16,7 +16,7 @@ import structlog
 
 from funnel.envelope import header
 from funnel.errors import FunnelError
-from funnel.kafka.consumer import Consumer, Partition, Record
+from funnel.kafka.consumer import Consumer, KafkaAway, Partition, Record
 from funnel.postgres import Database, Transaction, load_queries
 from funnel.settings import Settings
 from funnel.spine.chunks import decode
@@ -85,12 +85,15 @@ async def read_on(
 ) -> dict[Partition, int]:
     """Give `take` the records of `topics` from `starts` (else from the first) to their ends; those ends.
 
-    Raises KafkaAway.
+    Raises KafkaAway, also while a leader has records that it shows nobody: they may yet become part of the log.
     """
     consumer = Consumer(settings, client)
     await consumer.start()
     try:
-        bounds = await consumer.bounds(await consumer.partitions(topics))
+        partitions = await consumer.partitions(topics)
+        if unshown := await consumer.unshown(partitions):
+            raise KafkaAway(f"Kafka has {unshown} records that it does not show: too few copies are in sync.")
+        bounds = await consumer.bounds(partitions)
         ends = {partition: end for partition, (_, end) in bounds.items()}
         unread = {p: max(begin, starts.get(p, begin)) for p, (begin, _) in bounds.items()}
         consumer.assign(unread)

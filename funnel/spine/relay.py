@@ -2,8 +2,7 @@
 
 At most one relay per service is active (it holds the `#outbox` lease). A repeat on a topic can only come from a
 produce result lost together with its process, from a relay frozen between its lease check and its send, or from a
-record that Kafka kept without acknowledging it and that no reader is shown yet, such as with too few copies in sync.
-All carry the same `ce_id` and the same bytes.
+broker that stores a request long after its sender gave it up. All carry the same `ce_id` and the same bytes.
 """
 
 from __future__ import annotations

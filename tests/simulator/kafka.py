@@ -202,6 +202,10 @@ class FakeConsumer(Consumer):
         logs = {place: self._log.at(self._physical_place(place)) for place in partitions}
         return {place: (log.begin, log.stable) for place, log in logs.items()}
 
+    async def unshown(self, partitions: Sequence[Partition]) -> int:
+        await self._log.nap()
+        return 0  # here, what a leader has appended is in the log
+
     async def position(self, partition: Partition) -> int:
         await self._log.nap()
         return self._positions[partition]

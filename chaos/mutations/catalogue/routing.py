@@ -79,7 +79,7 @@ MUTATIONS = (
         name="routing-lock-leads",
         safeguard="A lead is locked before it is decided about.",
         removed="`FOR UPDATE`",
-        without="Of two reports at once one is decided on the state before the other, and overwrites it.",
+        without="Of two records at once the older one is decided on the state before, and overwrites the newer.",
         edits=(
             Edit(
                 _SQL,
@@ -87,7 +87,7 @@ MUTATIONS = (
                 "ORDER BY lead.lead_id\n",
             ),
         ),
-        test=f"{_RACES}::test_two_reports_about_one_lead_at_once_are_both_applied",
+        test=f"{_RACES}::test_an_older_record_waits_for_a_newer_one_that_has_read_the_lead_and_changes_nothing",
     ),
     Mutation(
         name="routing-lock-pools",

@@ -10,6 +10,7 @@ import pytest
 
 from funnel import runtime
 from funnel.embedded.ports import free_port
+from funnel.errors import FunnelError
 from funnel.http import create_app
 from tests.support import eventually
 from tests.support.serving import answers
@@ -52,3 +53,24 @@ async def test_a_request_that_takes_too_long_has_ended_before_anything_is_closed
         await serving
         assert work.ended
         await asyncio.gather(request, return_exceptions=True)
+
+
+class Quitter:
+    """A worker that ends by itself: as one does whose client cancels what it waits for."""
+
+    name = "quitter"
+
+    def __init__(self, *, cancelled: bool) -> None:
+        self._cancelled = cancelled
+
+    async def run(self, _: asyncio.Event) -> None:
+        if self._cancelled:
+            raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_worker_that_ends_before_it_is_told_to_ends_the_process_loudly(cancelled: bool) -> None:
+    app = create_app("Test", ready=_ready, version="1")
+    application = runtime.Application("test", app, [Quitter(cancelled=cancelled)], "127.0.0.1", free_port())
+    with pytest.raises(FunnelError, match=r"^quitter of test ended though nobody had asked\.$"):
+        await runtime.serve(application, asyncio.Event())

@@ -11,8 +11,10 @@ import pytest
 from funnel.contracts import LeadOutcome, LeadScore
 from tests.integration.routing.conftest import OpenDesk
 from tests.integration.routing.desk import (
+    START,
     Desk,
     lead_id,
+    messages,
     nurtured,
     outcome,
     score,
@@ -77,17 +79,26 @@ async def test_two_rejections_of_one_assignment_move_the_lead_once(opened: OpenD
     await desk.check()
 
 
-async def test_two_reports_about_one_lead_at_once_are_both_applied(opened: OpenDesk) -> None:
+async def test_an_older_record_waits_for_a_newer_one_that_has_read_the_lead_and_changes_nothing(
+    opened: OpenDesk,
+) -> None:
+    """Nothing but the lead itself is locked for them: its names are known, and no pool is touched."""
     desk = await opened(team(a=5))
-    await desk.apply(score(1))
-    await second_while_first_is_open(desk, outcome("one", "accepted", 1), outcome("two", "appointment.set", 1))
-    rows = await desk.rows("SELECT kind, stage, version FROM decision ORDER BY version")
-    assert [tuple(row.values()) for row in rows] == [
-        ("assigned", "mql", 1),
-        ("outcome.applied", "sal", 2),
-        ("outcome.applied", "sql", 3),
-    ]
-    await desk.check()
+    await desk.apply(nurtured(1))
+    newer = messages([nurtured(1, 3, score=30)])
+    async with desk.database.transaction() as tx:
+        known = await desk.handler.load(tx, await desk.handler.lock(tx, newer))
+        older = asyncio.create_task(desk.apply(nurtured(1, 2, score=20)))
+        await eventually(lambda: waits_or_is_done(desk, older))
+        assert not older.done()
+        await desk.handler.save(tx, desk.handler.decide(known, newer, START))
+    await older
+    rows = await desk.rows("SELECT score_version, score FROM lead")
+    assert [tuple(row.values()) for row in rows] == [(3, 30)]
+
+
+async def waits_or_is_done(desk: Desk, task: asyncio.Task[None]) -> bool:
+    return task.done() or await somebody_waits_for_a_lock(desk)
 
 
 @pytest.mark.parametrize("names", [BY_MAIL, {"lead_id": lead_id(1)}], ids=["by mail", "by id"])
