@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,8 +19,8 @@ from chaos.run import Run
 
 _ACCEPTED_SECONDS: Final = 30.0
 _DRAINED_SECONDS: Final = 90.0
-_SHARE: Final = 0.4
-"""Of the connections get each toxic when everything is bad at once: with six of them few stay whole."""
+_SHARE: Final = 0.8
+"""Of the connections are bad when everything is bad at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,31 +111,32 @@ async def _endure(run: Run, toxic: Toxic, names: Sequence[str]) -> None:
 @row(14, "one-way partitions, 5 s latency, resets, slow drip, truncation: everywhere at once", part="c",
      needs=("proxies",))  # fmt: skip
 async def bad_network_everywhere(run: Run) -> None:
-    """A part of all connections to brokers and Postgres gets each kind; which ones changes every few seconds.
+    """Most connections to each broker and to Postgres are bad, each in another way; which way changes all the time.
 
     Answers may be refusals meanwhile, none of them false; afterwards work goes on by itself.
     """
     await run.load.reached(0.2)
     names = [*run.proxies.named("broker"), *run.postgres.proxy_names.values()]
     async with run.fault("everything between the product and its servers is bad", ", ".join(names)):
-        for _ in range(int(run.pick(full=6, quick=4, smoke=2))):
-            async with poisoned(run, names, *EVERY_KIND, share=_SHARE):
-                await run.pause(run.pick(full=20, quick=10, smoke=8))
+        for _ in range(int(run.pick(full=12, quick=6, smoke=3))):
+            async with AsyncExitStack() as bad:  # one kind for each: toxiproxy itself dies of many in one connection
+                for name, toxic in zip(names, run.chance.sample(EVERY_KIND, len(names)), strict=True):
+                    await bad.enter_async_context(poisoned(run, [name], toxic, _SHARE))
+                await run.pause(run.pick(full=20, quick=10, smoke=6))
     await run.progress()
 
 
 @asynccontextmanager
-async def poisoned(run: Run, names: Sequence[str], *toxics: Toxic, share: float = 1.0) -> AsyncIterator[None]:
-    """Toxics in these proxies for the length of a block, for `share` of their connections."""
-    made: list[tuple[str, str]] = []
+async def poisoned(run: Run, names: Sequence[str], toxic: Toxic, share: float = 1.0) -> AsyncIterator[None]:
+    """A toxic in these proxies for the length of a block, for `share` of their connections."""
+    made: dict[str, str] = {}
     try:
-        for name, one in itertools.product(names, toxics):
-            toxic = await run.off(_poison, run, name, one, share)
-            made.append((name, toxic))
+        for name in names:
+            made[name] = await run.off(_poison, run, name, toxic, share)
         yield
     finally:
-        for name, toxic in made:
-            await run.off(run.proxies.cure, name, toxic)
+        for name, one in made.items():
+            await run.off(run.proxies.cure, name, one)
 
 
 def _poison(run: Run, name: str, toxic: Toxic, share: float) -> str:

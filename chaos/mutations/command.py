@@ -27,8 +27,8 @@ RESULTS = ROOT / ".funnel" / "mutations.json"
 def main(argv: Sequence[str] | None = None) -> int:
     """The whole program; returns its exit code: 1 when a safeguard can be taken out unnoticed, or nothing is proved."""
     options = _parser().parse_args(argv)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started us in the background
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopping it must stop its servers, too
+    for number in (signal.SIGINT, signal.SIGTERM):  # stopping it must stop its servers, too
+        signal.signal(number, _interrupt)
     try:
         if options.list:
             _tell("\n".join(f"{one.name:32} {one.safeguard}" for one in ALL))
@@ -40,9 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FunnelError, DoesNotApply, NotTheCopy) as error:
         _tell(str(error))
         return FAILED
-    except KeyboardInterrupt:
-        _tell("Stopped; nothing is left running.")
+    except KeyboardInterrupt as stop:
+        _tell(f"Stopped by {stop}; nothing is left running.")
         return INTERRUPTED
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _parser() -> argparse.ArgumentParser:
