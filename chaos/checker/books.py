@@ -257,11 +257,14 @@ def _unaccounted(history: History) -> Finding:
 
 
 def _explained(history: History) -> Mapping[str, int]:
-    """What the product rightly tells of, and is no loss: repeats on the topic, and ids that clients used twice."""
+    """What the product rightly tells of, and is no loss: repeats on the topic, ids that clients used twice, and records
+    that a person gave up."""
+    given_up = sum(position.skipped for at in history.positions.values() for position in at.values())
     places = sum(len(aside) for aside in history.quarantine.values())
     return {
         "assignments_repeated": repeats(history)["lead-assignments"],
         "ids_reused": places if _two_bodies(history) else 0,
+        "effects_lost": given_up,
     }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 import sys
 from asyncio import TimerHandle, Transport
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -320,7 +321,8 @@ class HttpProtocol(HttpToolsProtocol):
         headers = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
         self.transport.write(b"".join([STATUS_LINE[refusal.status], *headers, refusal.head_and_body()]))
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with suppress(OSError):  # the client has gone meanwhile, and the transport does not know it yet
+                self.transport.write_eof()
             self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
         else:
             self.transport.close()
